@@ -1,0 +1,3 @@
+//! Generated files match the types they are generated from.
+
+mod stale;
