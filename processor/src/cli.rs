@@ -1,0 +1,187 @@
+//! The command line.
+
+mod once;
+mod run;
+mod summary;
+
+use crate::config::{Config, shard};
+use crate::exit_code;
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// CloudTrail, VPC Flow Logs and collected container logs in; Delta tables out, every record once.
+///
+/// What cannot be parsed is kept in the table `rejected` with its reason; what was read is listed in
+/// the table `ingest`. Reading the same input again adds nothing.
+#[derive(Debug, Parser)]
+#[command(name = "logq-processor", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  logq-processor once --lake ./lake ./AWSLogs downloaded.json.gz
+  logq-processor once --lake s3://logs-lake/lake s3://org-trail/AWSLogs/o-abc/111122223333/CloudTrail/
+  logq-processor run --lake ./lake --watch ./landing --commit-interval 2s
+  logq-processor run --lake s3://logs-lake/lake --sqs-queue-url https://sqs.eu-west-1.amazonaws.com/1/landing
+
+Exit codes:
+  0  everything asked for was done
+  1  the configuration is wrong, or the lake or every input is out of reach
+  2  the command line is wrong
+  3  done, but some input objects could not be read; each is named on stderr
+
+S3 is reached with the AWS default credential chain; AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL and
+AWS_ALLOW_HTTP are honoured. RUST_LOG sets what is logged (default: warn for `once`, info for `run`).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take in files, directories or S3 prefixes, print a summary, and end.
+    Once(OnceArgs),
+    /// Keep taking in objects: from watched directories, or from S3 notifications in an SQS queue.
+    Run(RunArgs),
+    /// Check a configuration file and print the effective values.
+    Validate(ValidateArgs),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The lake: a directory, file://… or s3://bucket/prefix. Made when it does not exist.
+    #[arg(long, env = "LOGQ_LAKE", value_name = "DIR|URL")]
+    lake: String,
+    /// Configuration file (TOML): limits and intervals.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of this processor among those of the same lake.
+    #[arg(long, value_name = "NAME")]
+    shard: Option<String>,
+}
+
+impl Common {
+    fn config(&self) -> Result<Config> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(name) = &self.shard {
+            config.shard = shard(name.clone())?;
+        }
+        Ok(config)
+    }
+}
+
+#[derive(Debug, Args)]
+struct OnceArgs {
+    #[command(flatten)]
+    common: Common,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Leave these files or directories out. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    exclude: Vec<PathBuf>,
+    /// Files, directories or s3:// prefixes.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    common: Common,
+    /// A directory objects are put into. May be given several times.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "sqs_queue_url",
+        conflicts_with = "sqs_queue_url"
+    )]
+    watch: Vec<PathBuf>,
+    /// SQS queue that receives the S3 notifications.
+    #[arg(long, value_name = "URL")]
+    sqs_queue_url: Option<String>,
+    /// Address of the SQS service, instead of the Region's.
+    #[arg(long, value_name = "URL", requires = "sqs_queue_url")]
+    sqs_endpoint: Option<String>,
+    /// How long objects are gathered before they are committed.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    commit_interval: Option<Duration>,
+    /// Serve /metrics, /healthz and /readyz here.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// End when nothing new has come for this long.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    until_idle: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct ValidateArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Runs the command; gives the exit code.
+///
+/// # Errors
+/// When the command line or configuration is wrong, or the lake cannot be used.
+pub fn run(cli: Cli) -> Result<u8> {
+    let (default_level, work): (&str, Work) = match cli.command {
+        Command::Once(arguments) => ("warn", Work::Once(arguments)),
+        Command::Run(arguments) => ("info", Work::Run(arguments)),
+        Command::Validate(arguments) => {
+            let config = Config::load(Some(&arguments.config))?;
+            println!("{config:#?}");
+            return Ok(exit_code::OK);
+        }
+    };
+    // The table format's crates log what they also return, a table that is yet to be made among it.
+    let quiet = format!("{default_level},buoyant_kernel=off,deltalake_core=error");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match work {
+            Work::Once(arguments) => once::run(arguments).await,
+            Work::Run(arguments) => run::run(arguments).await,
+        }
+    })
+}
+
+enum Work {
+    Once(OnceArgs),
+    Run(RunArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_lists_every_exit_code() {
+        for (code, meaning) in exit_code::ALL {
+            assert!(EXAMPLES.contains(&format!("  {code}  {meaning}")), "{code}");
+        }
+    }
+}

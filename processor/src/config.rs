@@ -1,0 +1,222 @@
+//! Limits and intervals, each with its reason. `RawConfig` is what a file may say, [`Config`] what
+//! later code sees.
+
+use crate::formats::Limits;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name under which this processor claims batches. Two processors of one lake need two names.
+    pub shard: String,
+    /// How long `run` gathers objects before it commits. One commit per table and interval keeps the
+    /// Delta log small (2,880 a day at 30 s) and a row queryable within a minute.
+    pub commit_interval: Duration,
+    /// Most objects in one batch: bounds the claim's size (about 250 bytes an object).
+    pub batch_objects_max: usize,
+    /// Most stored bytes in one batch: they are held in memory together. 32 MiB of gzip is about
+    /// 280 MB of CloudTrail JSON. A single larger object makes a batch of its own.
+    pub batch_stored_bytes_max: u64,
+    /// Rows are sorted and written as a file when a table's rows reach this size in memory. Sorting
+    /// needs as much again, so the peak stays under half a GiB.
+    pub file_memory_bytes_max: usize,
+    /// A watched file is taken in when it has not changed for this long and has no unfinished name.
+    pub settle: Duration,
+    /// How often a watched directory is listed, beside what the kernel tells.
+    pub poll_interval: Duration,
+    /// SQS visibility while a batch is worked on; extended at half of it.
+    pub visibility: Duration,
+    /// Parser limits.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            shard: "0".to_owned(),
+            commit_interval: Duration::from_secs(30),
+            batch_objects_max: 1_000,
+            batch_stored_bytes_max: 32 << 20,
+            file_memory_bytes_max: 192 << 20,
+            settle: Duration::from_millis(500),
+            poll_interval: Duration::from_secs(1),
+            visibility: Duration::from_secs(120),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a configuration file may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    shard: Option<String>,
+    commit_interval: Option<String>,
+    batch_objects_max: Option<usize>,
+    batch_stored_bytes_max: Option<u64>,
+    file_memory_bytes_max: Option<usize>,
+    settle: Option<String>,
+    poll_interval: Option<String>,
+    visibility: Option<String>,
+    object_bytes_max: Option<u64>,
+    record_bytes_max: Option<usize>,
+    rejected_bytes_max: Option<usize>,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The file is not TOML or has an unknown key.
+    #[error("configuration {} is not valid", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is out of range.
+    #[error("`{key}` is `{value}`: {reason}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What it must be.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration file; without one, the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key or a value out of range.
+    pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+        let Some(path) = path else { return Ok(Config::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let raw: RawConfig = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        Config::try_from(raw)
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConfig) -> Result<Config, ConfigError> {
+        let base = Config::default();
+        let limits = Limits {
+            object_bytes_max: raw.object_bytes_max.unwrap_or(base.limits.object_bytes_max),
+            record_bytes_max: raw.record_bytes_max.unwrap_or(base.limits.record_bytes_max),
+            rejected_bytes_max: raw.rejected_bytes_max.unwrap_or(base.limits.rejected_bytes_max),
+            ..base.limits
+        };
+        Ok(Config {
+            shard: shard(raw.shard.unwrap_or(base.shard))?,
+            commit_interval: duration("commit_interval", raw.commit_interval, base.commit_interval)?,
+            batch_objects_max: at_least_one(
+                "batch_objects_max",
+                raw.batch_objects_max,
+                base.batch_objects_max,
+            )?,
+            batch_stored_bytes_max: raw.batch_stored_bytes_max.unwrap_or(base.batch_stored_bytes_max),
+            file_memory_bytes_max: at_least_one(
+                "file_memory_bytes_max",
+                raw.file_memory_bytes_max,
+                base.file_memory_bytes_max,
+            )?,
+            settle: duration("settle", raw.settle, base.settle)?,
+            poll_interval: duration("poll_interval", raw.poll_interval, base.poll_interval)?,
+            visibility: visibility(duration("visibility", raw.visibility, base.visibility)?)?,
+            limits,
+        })
+    }
+}
+
+/// A shard name goes into file names and transaction ids.
+pub fn shard(name: String) -> Result<String, ConfigError> {
+    let valid = !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if valid {
+        return Ok(name);
+    }
+    let reason = "use 1 to 63 letters, digits, `-` or `_`".to_owned();
+    Err(ConfigError::Value { key: "shard", value: name, reason })
+}
+
+fn at_least_one(key: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
+    match value {
+        Some(0) => {
+            Err(ConfigError::Value { key, value: "0".to_owned(), reason: "must be at least 1".to_owned() })
+        }
+        Some(value) => Ok(value),
+        None => Ok(default),
+    }
+}
+
+fn duration(key: &'static str, value: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
+    let Some(value) = value else { return Ok(default) };
+    humantime::parse_duration(&value).map_err(|error| ConfigError::Value {
+        key,
+        value,
+        reason: format!("not a duration such as `30s`: {error}"),
+    })
+}
+
+/// SQS takes whole seconds from 0 to 12 hours; below 10 s a heartbeat could not keep up.
+fn visibility(value: Duration) -> Result<Duration, ConfigError> {
+    if (10..=43_200).contains(&value.as_secs()) {
+        return Ok(value);
+    }
+    let reason = "must lie between 10s and 12h".to_owned();
+    Err(ConfigError::Value {
+        key: "visibility",
+        value: humantime::format_duration(value).to_string(),
+        reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        Config::try_from(raw).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_override_defaults_and_keep_the_rest() {
+        let config = parse("shard = \"eu-1\"\ncommit_interval = \"5s\"").expect("valid");
+        assert_eq!(config.shard, "eu-1");
+        assert_eq!(config.commit_interval, Duration::from_secs(5));
+        assert_eq!(config.batch_objects_max, Config::default().batch_objects_max);
+    }
+
+    #[test]
+    fn mistakes_name_the_key() {
+        for (text, part) in [
+            ("commit_intervall = \"5s\"", "commit_intervall"),
+            ("commit_interval = \"5 parsecs\"", "commit_interval"),
+            ("shard = \"a/b\"", "shard"),
+            ("batch_objects_max = 0", "batch_objects_max"),
+            ("visibility = \"1s\"", "visibility"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

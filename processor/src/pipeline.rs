@@ -1,0 +1,507 @@
+//! The path of a batch: read, claim, parse, write, commit.
+//!
+//! [`Processor::open`] takes up interrupted batches first; [`Processor::take_in`] carries one batch
+//! of candidates through; [`Processor::recover`] is for a caller that goes on after an error.
+
+mod parse;
+
+use crate::claims::{Attempt, Claim, ClaimError, ClaimedObject, Claims};
+use crate::config::Config;
+use crate::formats::Seen;
+use crate::lake::read::{ReadError, data_files, read_columns};
+use crate::lake::table::{LakeTable, TableError};
+use crate::lake::write::{DataFile, WriteError, batch_of};
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::storage::{Candidate, Inputs, Lake, Place, StorageError};
+use arrow::array::{Array, AsArray};
+use bytes::Bytes;
+use deltalake::kernel::Add;
+use deltalake::{DeltaTableError, Path};
+use futures::StreamExt;
+use logq_schemas::{Table, tables};
+use object_store::ObjectStoreExt;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Objects read at the same time: enough to hide the latency of S3, few enough for memory.
+const READS: usize = 16;
+
+/// Files stored at the same time.
+const WRITES: usize = 8;
+
+/// Tables written by a batch, in commit order: `ingest` last, because it says the batch is done.
+const COMMIT_ORDER: [&Table; 5] = [
+    &tables::cloudtrail::TABLE,
+    &tables::vpc_flow::TABLE,
+    &tables::app_log::TABLE,
+    &tables::rejected::TABLE,
+    &tables::ingest::TABLE,
+];
+
+/// Why a batch stopped. The batch's claim stays; it is done again on the next start.
+#[derive(Debug, Error)]
+pub enum PipelineError {
+    /// The lake's store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A claim failed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// A table failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A table cannot be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Rows cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The log of a table cannot be read.
+    #[error("cannot read the log of table `{table}`")]
+    Log {
+        /// The table.
+        table: &'static str,
+        /// The table format's answer.
+        source: Box<DeltaTableError>,
+    },
+    /// Another process holds the shard.
+    #[error(
+        "shard `{shard}` of {lake} is in use by another process: stop it, or give this one a name of its own with --shard"
+    )]
+    ShardInUse {
+        /// The shard.
+        shard: String,
+        /// The lake.
+        lake: String,
+    },
+    /// The lock file of the shard cannot be made.
+    #[error("cannot lock shard `{shard}`")]
+    Lock {
+        /// The shard.
+        shard: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The parser thread died: a fault of this program.
+    #[error("the parser stopped unexpectedly")]
+    Parser(#[source] tokio::task::JoinError),
+}
+
+/// What was done.
+#[derive(Debug, Default, Clone, serde::Serialize)]
+pub struct Summary {
+    /// Input objects taken in.
+    pub objects: u64,
+    /// Input objects left alone because their content is in the lake.
+    pub objects_known: u64,
+    /// Records found.
+    pub records: u64,
+    /// Rows by table.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// Rejected records by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Records dropped because they were already taken in.
+    pub duplicates: u64,
+    /// Records without data by their source's definition.
+    pub skipped: u64,
+    /// Bytes as stored.
+    pub stored_bytes: u64,
+    /// Bytes after decompression.
+    pub inflated_bytes: u64,
+    /// Bytes of Parquet files committed.
+    pub lake_bytes: u64,
+}
+
+impl Summary {
+    /// Adds another summary.
+    pub fn add(&mut self, other: &Summary) {
+        self.objects += other.objects;
+        self.objects_known += other.objects_known;
+        self.records += other.records;
+        for (&table, &rows) in &other.rows {
+            *self.rows.entry(table).or_default() += rows;
+        }
+        for (&reason, &count) in &other.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+        self.duplicates += other.duplicates;
+        self.skipped += other.skipped;
+        self.stored_bytes += other.stored_bytes;
+        self.inflated_bytes += other.inflated_bytes;
+        self.lake_bytes += other.lake_bytes;
+    }
+}
+
+/// An input object that could not be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The object.
+    pub place: Place,
+    /// Why.
+    pub error: StorageError,
+}
+
+/// What became of a batch of candidates.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was done.
+    pub summary: Summary,
+    /// What could not be read; everything else is in the lake.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A processor of one lake under one shard name.
+#[derive(Debug)]
+pub struct Processor {
+    lake: Lake,
+    config: Config,
+    app_id: String,
+    tables: BTreeMap<&'static str, LakeTable>,
+    claims: Claims,
+    ledger: Ledger,
+    seen: Option<Seen>,
+    inputs: Arc<Inputs>,
+    metrics: Arc<Metrics>,
+    _lock: Option<std::fs::File>,
+}
+
+/// An input object in memory. `None` when an interrupted batch's object is gone.
+type Loaded = (ClaimedObject, Option<Bytes>);
+
+impl Processor {
+    /// Opens the lake, takes the shard, and finishes the shard's interrupted batches.
+    ///
+    /// # Errors
+    /// When the lake cannot be used, the shard is taken, or an interrupted batch cannot be finished.
+    pub async fn open(lake: Lake, config: Config, metrics: Arc<Metrics>) -> Result<Processor, PipelineError> {
+        let lock = lock_shard(&lake, &config.shard)?;
+        let mut tables = BTreeMap::new();
+        for table in COMMIT_ORDER {
+            tables.insert(table.name, LakeTable::open(&lake, table).await?);
+        }
+        let (claims, _) = Claims::open(&lake, &config.shard).await?;
+        let mut processor = Processor {
+            app_id: format!("logq-processor/{}", config.shard),
+            lake,
+            config,
+            tables,
+            claims,
+            ledger: Ledger::default(),
+            seen: None,
+            inputs: Arc::new(Inputs::default()),
+            metrics,
+            _lock: lock,
+        };
+        processor.recover().await?;
+        Ok(processor)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Reader of input objects.
+    pub fn inputs(&self) -> &Arc<Inputs> {
+        &self.inputs
+    }
+
+    fn table(&self, table: &'static Table) -> &LakeTable {
+        self.tables.get(table.name).expect("all tables are opened by `open`")
+    }
+
+    async fn applied(&self, table: &'static Table) -> Result<i64, PipelineError> {
+        let applied = self.table(table).applied(&self.app_id).await;
+        let failed = |source| PipelineError::Log { table: table.name, source: Box::new(source) };
+        Ok(applied.map_err(failed)?.unwrap_or(-1))
+    }
+
+    /// Brings memory in line with the lake and finishes interrupted batches of this shard. What this
+    /// returns counts only what recovery itself did.
+    ///
+    /// # Errors
+    /// When the lake fails.
+    pub async fn recover(&mut self) -> Result<Summary, PipelineError> {
+        for table in COMMIT_ORDER {
+            let open = LakeTable::open(&self.lake, table).await?;
+            self.tables.insert(table.name, open);
+        }
+        let (claims, found) = Claims::open(&self.lake, &self.config.shard).await?;
+        self.claims = claims;
+        self.ledger = Ledger::load(self.table(&tables::ingest::TABLE)).await?;
+        let done = self.applied(&tables::ingest::TABLE).await?;
+        let (open, closed): (Vec<Claim>, Vec<Claim>) =
+            found.into_iter().partition(|claim| claim.shard == self.config.shard && claim.sequence > done);
+        self.note_claims(&closed);
+        let now = chrono::Utc::now().timestamp_micros();
+        for claim in closed.iter().filter(|claim| claim.shard == self.config.shard) {
+            self.claims.remove_if_old(claim, now).await?;
+        }
+        let first_open = open.first().map_or(i64::MAX, |claim| claim.sequence);
+        self.seen = Some(self.recent_records(first_open).await?);
+        let mut summary = Summary::default();
+        for claim in open {
+            tracing::info!(
+                sequence = claim.sequence,
+                objects = claim.objects.len(),
+                "taking up an interrupted batch"
+            );
+            let objects = self.load_claimed(&claim).await?;
+            summary.add(&self.carry_out(&claim, objects).await?);
+        }
+        Ok(summary)
+    }
+
+    fn note_claims(&mut self, claims: &[Claim]) {
+        for object in claims.iter().flat_map(|claim| &claim.objects) {
+            self.ledger.insert(object);
+        }
+    }
+
+    /// The identities of the newest records in the lake, so that a record delivered twice is noticed
+    /// across restarts. Files of this shard's batches from `first_open` on are left out: their
+    /// records are about to be read again.
+    async fn recent_records(&self, first_open: i64) -> Result<Seen, PipelineError> {
+        let mut seen = Seen::default();
+        for table in [&tables::cloudtrail::TABLE, &tables::app_log::TABLE] {
+            let table = self.table(table);
+            let mut room = seen.capacity() / 2;
+            for file in data_files(table)? {
+                let batch = batch_of(file.path.as_ref());
+                if batch.is_some_and(|(shard, sequence)| shard == self.config.shard && sequence >= first_open)
+                {
+                    continue;
+                }
+                for rows in read_columns(table, &file, &["event_uid"]).await? {
+                    let Some(uids) = rows.column_by_name("event_uid") else { continue };
+                    uids.as_string::<i32>().iter().flatten().for_each(|uid| seen.note_stored(uid));
+                    room = room.saturating_sub(uids.len());
+                }
+                if room == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Reads the candidates and carries what is new through to the tables.
+    ///
+    /// # Errors
+    /// When the lake fails; call [`Processor::recover`] before going on.
+    pub async fn take_in(&mut self, candidates: Vec<Candidate>) -> Result<Outcome, PipelineError> {
+        let mut outcome = Outcome::default();
+        let given = candidates.len() as u64;
+        let unknown: Vec<Candidate> = candidates
+            .into_iter()
+            .filter(|candidate| {
+                let (size, modified) = (candidate.stored_bytes, candidate.last_modified);
+                !self.ledger.knows_place(
+                    &candidate.place.location(),
+                    size,
+                    modified,
+                    candidate.etag.as_deref(),
+                )
+            })
+            .collect();
+        let mut objects = self.load(unknown, &mut outcome.unreadable).await;
+        let claim = loop {
+            let mut here = HashSet::new();
+            objects.retain(|(object, _)| {
+                !self.ledger.knows_content(&object.object_id) && here.insert(object.object_id.clone())
+            });
+            outcome.summary.objects_known = given - (objects.len() + outcome.unreadable.len()) as u64;
+            if objects.is_empty() {
+                self.count_idle(&outcome);
+                return Ok(outcome);
+            }
+            let claimed: Vec<ClaimedObject> = objects.iter().map(|(object, _)| object.clone()).collect();
+            let floor = self.applied(&tables::ingest::TABLE).await?;
+            let now = chrono::Utc::now().timestamp_micros();
+            match self.claims.claim(&claimed, floor, now).await? {
+                Attempt::Claimed(claim) => break claim,
+                Attempt::Behind(news) => self.note_claims(&news),
+            }
+        };
+        let summary = self.carry_out(&claim, objects).await?;
+        outcome.summary.add(&summary);
+        self.count_idle(&outcome);
+        Ok(outcome)
+    }
+
+    fn count_idle(&self, outcome: &Outcome) {
+        self.metrics.add_known(outcome.summary.objects_known);
+        self.metrics.add_unreadable(outcome.unreadable.len() as u64);
+    }
+
+    async fn load(&self, candidates: Vec<Candidate>, unreadable: &mut Vec<Unreadable>) -> Vec<Loaded> {
+        let mut reads = futures::stream::iter(candidates)
+            .map(|candidate| {
+                let inputs = self.inputs.clone();
+                async move {
+                    let read = inputs.read(&candidate.place).await;
+                    (candidate, read)
+                }
+            })
+            .buffered(READS);
+        let mut loaded = Vec::new();
+        while let Some((candidate, read)) = reads.next().await {
+            match read {
+                Ok(bytes) => {
+                    let object = ClaimedObject {
+                        location: candidate.place.location(),
+                        object_id: object_id(&bytes),
+                        stored_bytes: bytes.len() as u64,
+                        last_modified: candidate.last_modified,
+                        etag: candidate.etag,
+                    };
+                    loaded.push((object, Some(bytes)));
+                }
+                Err(error) => unreadable.push(Unreadable { place: candidate.place, error }),
+            }
+        }
+        loaded
+    }
+
+    /// Reads the objects of an interrupted batch again. One that is gone or has other content now is
+    /// carried on without bytes; one that is only out of reach stops the recovery.
+    async fn load_claimed(&self, claim: &Claim) -> Result<Vec<Loaded>, PipelineError> {
+        let mut loaded = Vec::with_capacity(claim.objects.len());
+        for object in &claim.objects {
+            let bytes = match self.inputs.read(&Place::from_location(&object.location)).await {
+                Ok(bytes) if object_id(&bytes) == object.object_id => Some(bytes),
+                Ok(_) => None,
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error.into()),
+            };
+            if bytes.is_none() {
+                tracing::error!(
+                    path = object.location,
+                    "object of an interrupted batch is gone or has changed"
+                );
+            }
+            loaded.push((object.clone(), bytes));
+        }
+        Ok(loaded)
+    }
+
+    /// Parses, writes and commits a claimed batch.
+    async fn carry_out(&mut self, claim: &Claim, objects: Vec<Loaded>) -> Result<Summary, PipelineError> {
+        let mut done = HashSet::new();
+        for table in COMMIT_ORDER {
+            if self.applied(table).await? >= claim.sequence {
+                done.insert(table.name);
+            }
+        }
+        let (files_in, files_out) = tokio::sync::mpsc::channel(WRITES);
+        let job = parse::Job {
+            claim: claim.clone(),
+            objects,
+            seen: self.seen.take().unwrap_or_default(),
+            limits: self.config.limits.clone(),
+            memory_bytes_max: self.config.file_memory_bytes_max,
+        };
+        let parser = tokio::task::spawn_blocking(move || job.run(&files_in));
+        let stored = self.store_files(files_out, &done).await;
+        let (mut summary, seen) = parser.await.map_err(PipelineError::Parser)??;
+        let adds = stored?;
+        for table in COMMIT_ORDER {
+            let Some(files) = adds.get(table.name) else { continue };
+            let target = self.tables.get_mut(table.name).expect("all tables are opened by `open`");
+            target.append(files, &self.app_id, claim.sequence).await?;
+            summary.lake_bytes += files.iter().map(|file| file.size.unsigned_abs()).sum::<u64>();
+        }
+        self.seen = Some(seen);
+        for object in &claim.objects {
+            self.ledger.insert(object);
+        }
+        self.metrics.add_batch(&summary, chrono::Utc::now().timestamp());
+        tracing::info!(
+            sequence = claim.sequence,
+            objects = summary.objects,
+            records = summary.records,
+            bytes = summary.stored_bytes,
+            "batch committed"
+        );
+        Ok(summary)
+    }
+
+    /// Stores files as the parser makes them; files of tables in `done` are dropped, because those
+    /// tables hold the batch already.
+    async fn store_files(
+        &self,
+        files: tokio::sync::mpsc::Receiver<DataFile>,
+        done: &HashSet<&'static str>,
+    ) -> Result<HashMap<&'static str, Vec<Add>>, PipelineError> {
+        let arrivals = futures::stream::unfold(files, |mut files| async move {
+            let file = files.recv().await?;
+            Some((file, files))
+        });
+        let stored = arrivals
+            .filter(|file| futures::future::ready(!done.contains(file.table.name)))
+            .map(|file| self.store_file(file))
+            .buffered(WRITES);
+        let mut stored = std::pin::pin!(stored);
+        let mut adds: HashMap<&'static str, Vec<Add>> = HashMap::new();
+        while let Some(result) = stored.next().await {
+            let (table, add) = result?;
+            adds.entry(table).or_default().push(add);
+        }
+        Ok(adds)
+    }
+
+    async fn store_file(&self, file: DataFile) -> Result<(&'static str, Add), StorageError> {
+        let store = self.table(file.table).delta().object_store();
+        let path = Path::from(file.path.as_str());
+        let size = file.bytes.len();
+        if let Err(source) = store.put(&path, file.bytes.into()).await {
+            let location = format!("{}{path}", self.lake.table_url(file.table.name));
+            return Err(StorageError::Request { location, source });
+        }
+        let add = Add {
+            path: file.path,
+            partition_values: HashMap::from([(Table::PARTITION.to_owned(), Some(file.date))]),
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+            modification_time: chrono::Utc::now().timestamp_millis(),
+            data_change: true,
+            stats: Some(file.stats),
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        };
+        Ok((file.table.name, add))
+    }
+}
+
+/// 32 hex digits of the SHA-256 of the stored bytes.
+pub fn object_id(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One process per shard of a local lake. On S3 the claims alone decide, and the operator gives each
+/// processor its own shard name.
+fn lock_shard(lake: &Lake, shard: &str) -> Result<Option<std::fs::File>, PipelineError> {
+    let Some(directory) = lake.directory() else { return Ok(None) };
+    let failed = |source| PipelineError::Lock { shard: shard.to_owned(), source };
+    let folder = directory.join("state");
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join(format!("shard-{shard}.lock")))
+        .map_err(failed)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(PipelineError::ShardInUse { shard: shard.to_owned(), lake: directory.display().to_string() })
+        }
+        Err(error) => Err(failed(error.into())),
+    }
+}

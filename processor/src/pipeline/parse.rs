@@ -1,0 +1,127 @@
+//! The CPU side of a batch: stored bytes in, data files out. Runs on a blocking thread.
+
+use super::{Loaded, PipelineError, Summary};
+use crate::claims::Claim;
+use crate::formats::{self, Context, Counts, FormatKind, Limits, Object, Output, Rejected, Report, Seen};
+use crate::lake::bookkeeping::{IngestRow, RejectedRow, ingest_batch, rejected_batch};
+use crate::lake::write::{BatchWriter, DataFile, WriteError};
+use arrow::array::RecordBatch;
+use logq_schemas::{Reason, Table, tables};
+use tokio::sync::mpsc::Sender;
+
+/// Rejected rows are handed on in groups of this many, so that a hostile object cannot fill memory
+/// with them.
+const REJECTED_ROWS: usize = 4_096;
+
+/// One batch to parse.
+pub(super) struct Job {
+    pub claim: Claim,
+    pub objects: Vec<Loaded>,
+    pub seen: Seen,
+    pub limits: Limits,
+    pub memory_bytes_max: usize,
+}
+
+/// Where the parsers of one object put what they find.
+struct Sorter<'w, 'a> {
+    writer: &'w mut BatchWriter<'a>,
+    summary: &'w mut Summary,
+    rejected: Vec<RejectedRow>,
+    ingest_time: i64,
+    location: String,
+    object_id: String,
+}
+
+impl Output for Sorter<'_, '_> {
+    fn rows(&mut self, table: &'static Table, batch: RecordBatch) {
+        *self.summary.rows.entry(table.name).or_default() += batch.num_rows() as u64;
+        self.writer.push(table, batch);
+    }
+
+    fn rejected(&mut self, rejected: Rejected) {
+        *self.summary.rejected.entry(rejected.reason.as_str()).or_default() += 1;
+        self.rejected.push(RejectedRow {
+            ingest_time: self.ingest_time,
+            reason: rejected.reason,
+            message: rejected.message,
+            location: self.location.clone(),
+            object_id: self.object_id.clone(),
+            record_offset: rejected.record_offset,
+            record_number: rejected.record_number,
+            raw: rejected.raw,
+            raw_bytes: rejected.raw_bytes,
+        });
+        if self.rejected.len() >= REJECTED_ROWS {
+            self.flush();
+        }
+    }
+}
+
+impl Sorter<'_, '_> {
+    fn flush(&mut self) {
+        if !self.rejected.is_empty() {
+            self.writer.push(&tables::rejected::TABLE, rejected_batch(&self.rejected));
+            self.rejected.clear();
+        }
+    }
+}
+
+impl Job {
+    /// Parses all objects in order and hands finished files to `files`.
+    pub(super) fn run(mut self, files: &Sender<DataFile>) -> Result<(Summary, Seen), PipelineError> {
+        let mut store = |file: DataFile| files.blocking_send(file).map_err(|_| WriteError::Stopped);
+        let mut writer =
+            BatchWriter::new(&self.claim.shard, self.claim.sequence, self.memory_bytes_max, &mut store);
+        let mut summary = Summary::default();
+        let mut ledger = Vec::with_capacity(self.objects.len());
+        for (object, bytes) in std::mem::take(&mut self.objects) {
+            let mut sorter = Sorter {
+                writer: &mut writer,
+                summary: &mut summary,
+                rejected: Vec::new(),
+                ingest_time: self.claim.claimed_at,
+                location: object.location.clone(),
+                object_id: object.object_id.clone(),
+            };
+            let report = match bytes {
+                Some(bytes) => {
+                    let input =
+                        Object { location: &object.location, object_id: &object.object_id, bytes: &bytes };
+                    let context = Context { ingest_time: self.claim.claimed_at, limits: &self.limits };
+                    formats::read(&input, &context, &mut self.seen, &mut sorter)
+                }
+                None => missing(&mut sorter),
+            };
+            sorter.flush();
+            summary.objects += 1;
+            summary.records += report.counts.records;
+            summary.duplicates += report.counts.duplicates;
+            summary.skipped += report.counts.skipped;
+            summary.stored_bytes += object.stored_bytes;
+            summary.inflated_bytes += report.counts.inflated_bytes;
+            ledger.push(IngestRow {
+                ingest_time: self.claim.claimed_at,
+                object,
+                report,
+                batch: self.claim.sequence,
+            });
+        }
+        writer.push(&tables::ingest::TABLE, ingest_batch(&ledger));
+        writer.finish()?;
+        Ok((summary, self.seen))
+    }
+}
+
+/// An object of an interrupted batch that can no longer be read: one rejected row stands for it.
+fn missing(output: &mut impl Output) -> Report {
+    output.rejected(Rejected {
+        reason: Reason::ObjectMissing,
+        message: "the object of an interrupted batch is gone or has changed: put it back under its location"
+            .to_owned(),
+        record_offset: 0,
+        record_number: None,
+        raw: Vec::new(),
+        raw_bytes: 0,
+    });
+    Report { format: FormatKind::Unknown, counts: Counts { records: 1, rejected: 1, ..Counts::default() } }
+}
