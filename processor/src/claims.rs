@@ -218,10 +218,9 @@ fn sequence_of(path: &Path) -> Option<i64> {
 
 /// Unique per process and moment: random keys of the standard hasher over shard, process and time.
 fn token(shard: &str, claimed_at: i64) -> String {
-    use std::hash::{BuildHasher, Hash, Hasher};
-    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    (shard, std::process::id(), claimed_at).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    use std::hash::BuildHasher;
+    let keys = std::collections::hash_map::RandomState::new();
+    format!("{:016x}", keys.hash_one((shard, std::process::id(), claimed_at)))
 }
 
 #[cfg(test)]

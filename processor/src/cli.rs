@@ -1,6 +1,8 @@
 //! The command line.
 
 mod once;
+#[cfg(test)]
+mod reference;
 mod run;
 mod summary;
 

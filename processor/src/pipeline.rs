@@ -4,6 +4,8 @@
 //! of candidates through; [`Processor::recover`] is for a caller that goes on after an error.
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use crate::claims::{Attempt, Claim, ClaimError, ClaimedObject, Claims};
 use crate::config::Config;
@@ -401,7 +403,7 @@ impl Processor {
             claim: claim.clone(),
             objects,
             seen: self.seen.take().unwrap_or_default(),
-            limits: self.config.limits.clone(),
+            limits: self.config.limits,
             memory_bytes_max: self.config.file_memory_bytes_max,
         };
         let parser = tokio::task::spawn_blocking(move || job.run(&files_in));

@@ -104,17 +104,13 @@ async fn turn(
             }
             let mut left = found.clone();
             let result = take_in(processor, found, objects_max, bytes_max).await;
-            match &result {
-                // What could not be read is looked at again; so is everything after a failed batch.
-                Ok(outcome) => left.retain(|one| is_among(&outcome.unreadable, &one.place)),
-                Err(_) => {}
+            // What could not be read is looked at again; after a failed batch that is everything.
+            if let Ok(outcome) = &result {
+                left.retain(|one| is_among(&outcome.unreadable, &one.place));
             }
-            if result.is_err() || !left.is_empty() {
-                left.iter().for_each(|one| watch.forget(&one.place));
-            }
-            let pause = !left.is_empty() && result.is_ok();
+            left.iter().for_each(|one| watch.forget(&one.place));
             result?;
-            if pause {
+            if !left.is_empty() {
                 tokio::time::sleep(processor.config().poll_interval).await;
             }
             Ok(Turn::Worked)

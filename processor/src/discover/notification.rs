@@ -105,10 +105,8 @@ fn from_s3(records: &[Value]) -> Result<Notification, NotificationError> {
         if record["s3"].is_null() {
             return Err(NotificationError::Unknown);
         }
-        if let Some(version) = record["eventVersion"].as_str() {
-            if !version.starts_with("2.") {
-                return Err(NotificationError::Version(version.to_owned()));
-            }
+        if let Some(version) = record["eventVersion"].as_str().filter(|version| !version.starts_with("2.")) {
+            return Err(NotificationError::Version(version.to_owned()));
         }
         if !record["eventName"].as_str().unwrap_or("ObjectCreated:").contains("ObjectCreated:") {
             continue;

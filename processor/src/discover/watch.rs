@@ -43,10 +43,9 @@ impl Watch {
         for directory in &directories {
             std::fs::read_dir(directory)
                 .map_err(|source| StorageError::Directory { path: directory.clone(), source })?;
-            if let Some(open) = &mut watcher {
-                if let Err(error) = open.watch(directory, RecursiveMode::Recursive) {
-                    tracing::warn!(path = %directory.display(), %error, "no change notifications, polling only");
-                }
+            let watching = watcher.as_mut().map(|open| open.watch(directory, RecursiveMode::Recursive));
+            if let Some(Err(error)) = watching {
+                tracing::warn!(path = %directory.display(), %error, "no change notifications, polling only");
             }
         }
         let reported = HashMap::new();

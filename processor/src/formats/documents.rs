@@ -9,14 +9,16 @@
 //! Records are handed out as they arrive: memory holds one chunk and at most one record. A damaged
 //! record is rejected with its bytes and reading goes on with the next one.
 
-use super::cloudtrail::columns::{Columns, Taken};
+mod envelope;
+
+use super::cloudtrail::columns::Columns;
 use super::cloudtrail::parse::{LISTS, Record, Stop};
 use super::cloudtrail::split::{self, Scan};
 use super::inflate::Window;
 use super::intake::{Intake, Place};
-use super::json::{Cursor, Fault, Kind, Value};
+use super::json::{Cursor, Fault};
 use super::seen::Seen;
-use super::vpc_flow::{Flows, header};
+use super::vpc_flow::Flows;
 use super::{FormatKind, Output, time};
 use logq_schemas::Reason;
 
@@ -137,6 +139,7 @@ impl Reader<'_> {
             State::Skip { .. } | State::Hopeless => false,
         };
         if inside {
+            self.salvage(rest, window.offset(), intake);
             self.number += 1;
             let place = Place { offset: window.offset(), number: self.number };
             let message = format!(
@@ -222,10 +225,10 @@ impl Reader<'_> {
             _ => {
                 // CloudWatch Logs exports put the time before the message.
                 let stamp = time::prefix(bytes.get(at..).unwrap_or(&[]));
-                if let Some((_, used)) = stamp.filter(|(_, used)| bytes.get(at + used) == Some(&b' ')) {
-                    if matches!(bytes.get(at + used + 1), Some(b'{')) {
-                        return Step::To(at + used + 1);
-                    }
+                if let Some((_, used)) = stamp.filter(|(_, used)| bytes.get(at + used) == Some(&b' '))
+                    && matches!(bytes.get(at + used + 1), Some(b'{'))
+                {
+                    return Step::To(at + used + 1);
                 }
                 let (reason, what) = self.fault_at(data, text, at, "expected a JSON document");
                 self.recover(data, at, at, base, last, None, reason, what, intake)
@@ -428,10 +431,14 @@ impl Reader<'_> {
         if intake.on_probation() && split::looks_like_cloudtrail(raw) {
             intake.confirm();
         }
-        let place = self.next(base, start);
-        let message = format!("{what} at byte {} of the object", base + error as u64);
-        intake.reject(reason, message, place, raw);
+        let reported = self.damaged;
         self.damaged = true;
+        // An envelope with too few closing brackets may hold whole records: one report will do.
+        if !(self.salvage(raw, base + start as u64, intake) && reported) {
+            let place = self.next(base, start);
+            let message = format!("{what} at byte {} of the object", base + error as u64);
+            intake.reject(reason, message, place, raw);
+        }
         if resumed.is_none() {
             // Nothing to hold on to within a record's length, or at all.
             self.state = if last { State::Between } else { State::Skip { scan: Scan::default(), list } };
@@ -439,160 +446,33 @@ impl Reader<'_> {
         Step::To(end)
     }
 
+    /// Takes the whole records inside a damaged object that is none itself; true if there are any.
+    fn salvage<O: Output>(&mut self, raw: &[u8], offset: u64, intake: &mut Intake<'_, O>) -> bool {
+        if split::next_opener(raw, 0, 1).is_some() {
+            return false; // a damaged record: what is nested in it belongs to it
+        }
+        let text = valid_prefix(raw);
+        let mut found = false;
+        let mut at = 1;
+        while let Some(opener) = split::next_opener(raw, at, text.len()) {
+            at = opener + 1;
+            if let Ok((record, end)) = Record::read(text, opener, false)
+                && record.event_version.is_some()
+                && record.is_cloudtrail()
+            {
+                let place = self.next(offset, opener);
+                self.object(&record, place, record.raw.as_bytes(), 0, intake);
+                found = true;
+                at = end;
+            }
+        }
+        found
+    }
+
     fn next(&mut self, base: u64, at: usize) -> Place {
         self.number += 1;
         Place { offset: base + at as u64, number: self.number }
     }
-
-    /// Takes an object: a record, or something that holds one. `raw` is what is rejected if not.
-    fn object<O: Output>(
-        &mut self,
-        record: &Record<'_>,
-        place: Place,
-        raw: &[u8],
-        envelopes: u32,
-        intake: &mut Intake<'_, O>,
-    ) {
-        if record.is_cloudtrail() {
-            self.format.get_or_insert(FormatKind::CloudTrail);
-            match self.cloudtrail.take(record, self.seen) {
-                Taken::Row(event_time) => {
-                    intake.row(event_time);
-                    if self.cloudtrail.rows.is_full() {
-                        self.cloudtrail.rows.flush(intake.output);
-                    }
-                }
-                Taken::Duplicate => intake.duplicate(),
-                Taken::Refused(reason, message) => {
-                    intake.confirm();
-                    intake.reject(reason, message, place, raw);
-                }
-            }
-            return;
-        }
-        if envelopes < ENVELOPES_MAX {
-            for name in MESSAGES {
-                if let Some(message) = record.other(name).and_then(|value| value.text()) {
-                    return self.message(&message, place, raw, envelopes + 1, intake);
-                }
-            }
-            if self.inner(record, place, raw, envelopes, intake) {
-                return;
-            }
-        }
-        let message = match record.event_source {
-            Some(source) if source.raw.starts_with("\"aws:") => {
-                format!("an event notification of {}, not a CloudTrail record", source.raw)
-            }
-            _ => "JSON that is neither a CloudTrail record nor an envelope around one".to_owned(),
-        };
-        intake.reject(Reason::NotARecord, message, place, raw);
-    }
-
-    /// Takes the record in a member of an envelope, whatever the member is called; false if none
-    /// holds one.
-    fn inner<O: Output>(
-        &mut self,
-        record: &Record<'_>,
-        place: Place,
-        raw: &[u8],
-        envelopes: u32,
-        intake: &mut Intake<'_, O>,
-    ) -> bool {
-        for (key, value) in &record.unmapped {
-            let name = key.raw.get(1..key.raw.len() - 1).unwrap_or("");
-            match value.kind {
-                Kind::Array if LISTS.contains(&name) => {
-                    self.inner_list(value, place, envelopes, intake);
-                    return true;
-                }
-                Kind::Object => {
-                    let Ok((inner, _)) = Record::read(value.raw, 0, false) else { continue };
-                    if inner.is_cloudtrail() || holds_record(&inner, envelopes + 1) {
-                        self.object(&inner, place, raw, envelopes + 1, intake);
-                        return true;
-                    }
-                }
-                _ => {}
-            }
-        }
-        false
-    }
-
-    /// A list inside an element: each of its elements is a record of its own.
-    fn inner_list<O: Output>(
-        &mut self,
-        list: &Value<'_>,
-        place: Place,
-        envelopes: u32,
-        intake: &mut Intake<'_, O>,
-    ) {
-        let _ = Cursor::new(list.raw, 0).array::<Fault>(|cursor| {
-            let value = cursor.value()?;
-            match Record::read(value.raw, 0, false) {
-                Ok((inner, _)) if value.kind == Kind::Object => {
-                    self.object(&inner, place, value.raw.as_bytes(), envelopes + 1, intake);
-                }
-                _ => {
-                    let message = "an element of the list is no JSON object";
-                    intake.reject(Reason::NotARecord, message, place, value.raw.as_bytes());
-                }
-            }
-            Ok(())
-        });
-    }
-
-    /// Takes what a string member of an envelope holds: a record as JSON, or a flow log line.
-    fn message<O: Output>(
-        &mut self,
-        message: &str,
-        place: Place,
-        raw: &[u8],
-        envelopes: u32,
-        intake: &mut Intake<'_, O>,
-    ) {
-        let message = message.trim();
-        if message.starts_with("CWL CONTROL MESSAGE") {
-            return intake.skipped();
-        }
-        if let Some(layout) = header::layout(message.as_bytes()) {
-            // The header line of a flow log file whose lines were wrapped one by one.
-            self.flows.set_layout(layout);
-            self.format.get_or_insert(FormatKind::VpcFlow);
-            return intake.skipped();
-        }
-        if !message.starts_with('{') {
-            if self.flows.line(message.as_bytes(), place, raw, intake, self.seen) {
-                self.format.get_or_insert(FormatKind::VpcFlow);
-            }
-            return;
-        }
-        match Record::read(message, 0, false) {
-            Ok((record, _)) => self.object(&record, place, raw, envelopes, intake),
-            Err(stop) => {
-                if intake.on_probation() && split::looks_like_cloudtrail(message.as_bytes()) {
-                    intake.confirm();
-                }
-                let (reason, what) = match stop {
-                    Stop::Fault(Fault::Malformed { what, .. }) => (Reason::InvalidJson, what),
-                    _ => (Reason::TruncatedJson, "the message ends in the middle of the record"),
-                };
-                intake.reject(reason, what, place, raw);
-            }
-        }
-    }
-}
-
-/// Whether an object that is no record holds one, one level down or in a message.
-fn holds_record(record: &Record<'_>, envelopes: u32) -> bool {
-    if envelopes >= ENVELOPES_MAX {
-        return false;
-    }
-    record.unmapped.iter().any(|(key, value)| match value.kind {
-        Kind::Object => Record::read(value.raw, 0, false).is_ok_and(|(inner, _)| inner.is_cloudtrail()),
-        Kind::Text { .. } => MESSAGES.contains(&key.raw.get(1..key.raw.len() - 1).unwrap_or("")),
-        _ => false,
-    })
 }
 
 /// The longest prefix that is UTF-8.

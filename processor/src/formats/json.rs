@@ -474,11 +474,12 @@ pub fn unescape(inside: &str) -> String {
 fn unicode_escape(escape: &str) -> (char, usize) {
     let unit = |at: usize| escape.get(at..at + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
     let Some(first) = unit(2) else { return (char::REPLACEMENT_CHARACTER, escape.len().min(2)) };
-    if (0xD800..0xDC00).contains(&first) && escape.get(6..8) == Some("\\u") {
-        if let Some(second) = unit(8).filter(|unit| (0xDC00..0xE000).contains(unit)) {
-            let code = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
-            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
-        }
+    if (0xD800..0xDC00).contains(&first)
+        && escape.get(6..8) == Some("\\u")
+        && let Some(second) = unit(8).filter(|unit| (0xDC00..0xE000).contains(unit))
+    {
+        let code = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
     }
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }

@@ -130,10 +130,11 @@ fn text(head: &[u8], window: &Window<'_>, object: &Object<'_>) -> Shape {
     refuse("text that is no log of a known source", window, object)
 }
 
-/// Whether records follow damage at the very beginning: a record opens within the first bytes, or
-/// one of the first lines is one.
+/// Whether records follow damage at the very beginning: a record opens within the first bytes of the
+/// first line, or one of the first lines is one.
 fn holds_records(head: &[u8]) -> bool {
-    let near = split::next_opener(head, 0, head.len().min(NEAR));
+    let first_line = memchr::memchr(b'\n', head).unwrap_or(head.len());
+    let near = split::next_opener(head, 0, first_line.min(NEAR));
     let line =
         head.split(|byte| *byte == b'\n').take(LINES).find(|line| split::next_opener(line, 0, 1).is_some());
     near.and_then(|at| head.get(at..)).or(line).is_some_and(split::looks_like_cloudtrail)

@@ -117,7 +117,7 @@ pub fn ingest_batch(rows: &[IngestRow]) -> RecordBatch {
         text(rows.iter().map(|row| row.object.etag.as_deref())),
         text(rows.iter().map(|_| None)),
         longs(rows.iter().map(|row| Some(row.batch))),
-        Arc::new(rows.iter().map(|_| Some(PARSER_VERSION)).collect::<Int32Array>()),
+        Arc::new(rows.iter().map(|row| Some(row.report.format.parser_version())).collect::<Int32Array>()),
     ];
     RecordBatch::try_new(arrow_schema(&tables::ingest::TABLE), columns)
         .expect("columns are listed in the order of the table")

@@ -41,10 +41,10 @@ pub struct Understood<'a> {
 /// Reads a body. Tried in this order: JSON object, access log, logfmt, level prefix.
 pub fn understand(body: &str) -> Understood<'_> {
     let line = body.trim_ascii();
-    if line.starts_with('{') {
-        if let Some(understood) = structured::json(line) {
-            return understood;
-        }
+    if line.starts_with('{')
+        && let Some(understood) = structured::json(line)
+    {
+        return understood;
     }
     if let Some(understood) = access::combined(line) {
         return understood;

@@ -57,7 +57,7 @@ impl<'a> Http<'a> {
         understood.referer = self.referer;
         if let Some(client) = self.client {
             let found = match client {
-                Cow::Borrowed(text) => address::with_port(text).map(|(ip, port)| (ip, port)),
+                Cow::Borrowed(text) => address::with_port(text),
                 Cow::Owned(text) => {
                     address::with_port(&text).map(|(ip, port)| (Cow::Owned(ip.into_owned()), port))
                 }

@@ -79,7 +79,7 @@ pub fn layout(line: &[u8]) -> Option<Layout> {
     let mut known = 0;
     let mut names: Vec<String> = Vec::new();
     for token in text.split_ascii_whitespace() {
-        if fields.len() == FIELDS_MAX || !token.bytes().all(|byte| is_name_byte(byte)) {
+        if fields.len() == FIELDS_MAX || !token.bytes().all(is_name_byte) {
             return None;
         }
         let name = token.replace('_', "-");
