@@ -1,0 +1,154 @@
+//! The command line: `run` and `validate`.
+
+use crate::config::Config;
+use crate::topology;
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Everything was done.
+pub const EXIT_OK: u8 = 0;
+/// Something failed while running; the log says what.
+pub const EXIT_FAILED: u8 = 1;
+/// The command line is wrong.
+pub const EXIT_USAGE: u8 = 2;
+/// The configuration is wrong: nothing was started.
+pub const EXIT_CONFIG: u8 = 3;
+/// The data directory is in use by another collector.
+pub const EXIT_LOCKED: u8 = 4;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done: stopped by a signal, idle, or configuration valid
+  1  failed while running
+  2  wrong command line
+  3  wrong configuration
+  4  data_dir is in use by another collector
+
+Environment:
+  ${NAME} and ${NAME:-default} are replaced in configuration values.
+  NODE_NAME, HOSTNAME  default of `node`
+  LOGQ_LOG             log filter, e.g. debug or logq_collector=trace (default info)
+  LOGQ_LOG_FORMAT      text (default) or json
+  NO_COLOR             no colours";
+
+/// Ships the container logs of a node: tail, spool on disk, deliver to directories and S3.
+///
+/// Every complete line reaches every sink at least once, through crashes, log rotation, full disks
+/// and sink outages. SIGTERM and SIGINT drain: intake stops, what was read is delivered within
+/// shutdown_timeout, and the rest stays in the spool for the next start.
+#[derive(Debug, Parser)]
+#[command(name = "logq-collector", version, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect until told to stop.
+    Run {
+        /// Configuration file (TOML).
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Read what is there, deliver it, and exit once nothing new came for this long.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        until_idle: Option<Duration>,
+    },
+    /// Check a configuration file and print the effective configuration as TOML.
+    Validate {
+        /// Configuration file (TOML).
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// Runs the program; everything `main` does.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe while printing help is not worth a message.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { EXIT_OK });
+        }
+    };
+    ExitCode::from(match cli.command {
+        Command::Validate { config } => load(&config).map_or_else(|code| code, |config| print(&config)),
+        Command::Run { config, until_idle } => {
+            init_log();
+            load(&config).map_or_else(|code| code, |config| run(config, until_idle))
+        }
+    })
+}
+
+fn load(path: &Path) -> Result<Config, u8> {
+    Config::load(path, &|name| std::env::var(name).ok()).map_err(|error| {
+        report(&anyhow::Error::new(error));
+        EXIT_CONFIG
+    })
+}
+
+fn print(config: &Config) -> u8 {
+    match std::io::stdout().write_all(config.to_toml().as_bytes()) {
+        Ok(()) => EXIT_OK,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => EXIT_OK,
+        Err(error) => {
+            report(&anyhow::Error::new(error).context("printing the configuration"));
+            EXIT_FAILED
+        }
+    }
+}
+
+fn run(config: Config, until_idle: Option<Duration>) -> u8 {
+    // Two workers serve sinks and the admin page; reading and compressing have their own threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = runtime
+        .context("starting the runtime")
+        .and_then(|runtime| Ok(runtime.block_on(topology::run(config, until_idle))?));
+    match result {
+        Ok(()) => EXIT_OK,
+        Err(error) => {
+            let locked =
+                error.downcast_ref::<topology::RunError>().is_some_and(topology::RunError::is_locked);
+            report(&error);
+            if locked { EXIT_LOCKED } else { EXIT_FAILED }
+        }
+    }
+}
+
+fn report(error: &anyhow::Error) {
+    let message = format!("logq-collector: {error:#}\n");
+    // Nothing to fall back on when stderr is closed.
+    drop(std::io::stderr().write_all(message.as_bytes()));
+}
+
+fn init_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("LOGQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("LOGQ_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.with_ansi(colour).init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_names_its_exit_codes() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        for code in [EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_LOCKED] {
+            assert!(help.contains(&format!("\n  {code}  ")), "{help}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Metrics: one table of everything the collector counts.
+//!
+//! Conservation, checked by tests: `collector_source_records_total` +
+//! `collector_spool_recovered_records_total{sink}` = `collector_sink_sent_records_total{sink}` +
+//! `collector_spool_dropped_records_total` + `collector_sink_lost_records_total{sink}` +
+//! `collector_batch_queued_records` + `collector_spool_records{sink}`, for every sink.
+//!
+//! Labels are closed: the names of configured sinks, nothing from the data.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::fmt::Write as _;
+
+/// Label of per-sink metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SinkLabel {
+    /// Name of the sink in the configuration.
+    pub sink: String,
+}
+
+type PerSink<M> = Family<SinkLabel, M>;
+
+/// All metrics of the process.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the table below describes every field, in the form operators read")]
+pub struct Metrics {
+    pub source_read_bytes: Counter,
+    pub source_records: Counter,
+    pub source_malformed_lines: Counter,
+    pub source_split_records: Counter,
+    pub source_unterminated_records: Counter,
+    pub source_truncated_files: Counter,
+    pub source_errors: Counter,
+    pub source_files: Gauge,
+    pub source_behind_bytes: Gauge,
+    pub batch_queued_records: Gauge,
+    pub spool_bytes: Gauge,
+    pub spool_segments: Gauge,
+    pub spool_full: Gauge,
+    pub spool_written_bytes: Counter,
+    pub spool_errors: Counter,
+    pub spool_torn_bytes: Counter,
+    pub spool_damaged_frames: Counter,
+    pub spool_recovered_records: PerSink<Counter>,
+    pub spool_dropped_records: Counter,
+    pub spool_records: PerSink<Gauge>,
+    pub sink_sent_objects: PerSink<Counter>,
+    pub sink_sent_bytes: PerSink<Counter>,
+    pub sink_sent_records: PerSink<Counter>,
+    pub sink_lost_records: PerSink<Counter>,
+    pub sink_attempts: PerSink<Counter>,
+    pub sink_errors: PerSink<Counter>,
+    pub sink_failing: PerSink<Gauge>,
+}
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// A metric of any shape.
+enum Cell {
+    Counter(Counter),
+    Gauge(Gauge),
+    SinkCounter(PerSink<Counter>),
+    SinkGauge(PerSink<Gauge>),
+}
+
+impl From<Counter> for Cell {
+    fn from(metric: Counter) -> Self {
+        Self::Counter(metric)
+    }
+}
+
+impl From<Gauge> for Cell {
+    fn from(metric: Gauge) -> Self {
+        Self::Gauge(metric)
+    }
+}
+
+impl From<PerSink<Counter>> for Cell {
+    fn from(metric: PerSink<Counter>) -> Self {
+        Self::SinkCounter(metric)
+    }
+}
+
+impl From<PerSink<Gauge>> for Cell {
+    fn from(metric: PerSink<Gauge>) -> Self {
+        Self::SinkGauge(metric)
+    }
+}
+
+/// One row of the table: name, kind, unit, labels, help.
+type Row = (&'static str, Kind, &'static str, &'static str, &'static str);
+
+use Kind::{Counter as C, Gauge as G};
+
+/// The table. Counters carry `_total` on the wire.
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    ("collector_source_read_bytes", C, "bytes", "", "Bytes of log files handed over, headers of the runtime included"),
+    ("collector_source_records", C, "records", "", "Records handed over to the spool"),
+    ("collector_source_malformed_lines", C, "lines", "", "Lines not in the runtime's format, delivered as they were"),
+    ("collector_source_split_records", C, "records", "", "Records longer than max_line_bytes, delivered in pieces"),
+    ("collector_source_unterminated_records", C, "records", "", "Records ended by the end of their file: no newline, or no last part"),
+    ("collector_source_truncated_files", C, "files", "", "Files truncated or rewritten in place"),
+    ("collector_source_errors", C, "errors", "", "Files or directories that could not be read, every attempt"),
+    ("collector_source_files", G, "files", "", "Files being followed"),
+    ("collector_source_behind_bytes", G, "bytes", "", "Bytes seen in followed files but not yet part of a record"),
+    ("collector_batch_queued_records", G, "records", "", "Records between source and spool"),
+    ("collector_spool_bytes", G, "bytes", "", "Size of the spool on disk"),
+    ("collector_spool_segments", G, "segments", "", "Segments in the spool"),
+    ("collector_spool_full", G, "", "", "1 while the spool can't take more: at its limit, or the disk refuses writes"),
+    ("collector_spool_written_bytes", C, "bytes", "", "Bytes appended to the spool"),
+    ("collector_spool_errors", C, "errors", "", "Failed writes to the data directory, every attempt"),
+    ("collector_spool_torn_bytes", C, "bytes", "", "Bytes of unfinished frames cut off at start; their records are read again"),
+    ("collector_spool_damaged_frames", C, "frames", "", "Frames with a wrong checksum, skipped; their records are read again if the log still exists"),
+    ("collector_spool_recovered_records", C, "records", "sink", "Records found in the spool at start that the sink did not have yet"),
+    ("collector_spool_dropped_records", C, "records", "", "Records dropped because the spool was full (spool.when_full = \"drop_newest\")"),
+    ("collector_spool_records", G, "records", "sink", "Records in the spool that the sink does not have yet"),
+    ("collector_sink_sent_objects", C, "objects", "sink", "Landing objects delivered"),
+    ("collector_sink_sent_bytes", C, "bytes", "sink", "Bytes of landing objects delivered"),
+    ("collector_sink_sent_records", C, "records", "sink", "Records delivered"),
+    ("collector_sink_lost_records", C, "records", "sink", "Records whose frame was damaged on disk between writing and delivery"),
+    ("collector_sink_attempts", C, "attempts", "sink", "Deliveries tried"),
+    ("collector_sink_errors", C, "errors", "sink", "Deliveries failed; they are repeated until they succeed"),
+    ("collector_sink_failing", G, "", "sink", "1 while the last delivery failed"),
+];
+
+impl Metrics {
+    /// The metric of each row, in the order of the table.
+    fn rows(&self) -> Vec<Cell> {
+        vec![
+            self.source_read_bytes.clone().into(),
+            self.source_records.clone().into(),
+            self.source_malformed_lines.clone().into(),
+            self.source_split_records.clone().into(),
+            self.source_unterminated_records.clone().into(),
+            self.source_truncated_files.clone().into(),
+            self.source_errors.clone().into(),
+            self.source_files.clone().into(),
+            self.source_behind_bytes.clone().into(),
+            self.batch_queued_records.clone().into(),
+            self.spool_bytes.clone().into(),
+            self.spool_segments.clone().into(),
+            self.spool_full.clone().into(),
+            self.spool_written_bytes.clone().into(),
+            self.spool_errors.clone().into(),
+            self.spool_torn_bytes.clone().into(),
+            self.spool_damaged_frames.clone().into(),
+            self.spool_recovered_records.clone().into(),
+            self.spool_dropped_records.clone().into(),
+            self.spool_records.clone().into(),
+            self.sink_sent_objects.clone().into(),
+            self.sink_sent_bytes.clone().into(),
+            self.sink_sent_records.clone().into(),
+            self.sink_lost_records.clone().into(),
+            self.sink_attempts.clone().into(),
+            self.sink_errors.clone().into(),
+            self.sink_failing.clone().into(),
+        ]
+    }
+}
+
+impl Metrics {
+    /// Creates the per-sink series, so that they read 0 before the first delivery.
+    pub fn with_sinks<'a>(self, sinks: impl Iterator<Item = &'a str>) -> Self {
+        for sink in sinks {
+            let label = SinkLabel { sink: sink.to_owned() };
+            for counter in [
+                &self.spool_recovered_records,
+                &self.sink_sent_objects,
+                &self.sink_sent_bytes,
+                &self.sink_sent_records,
+                &self.sink_lost_records,
+                &self.sink_attempts,
+                &self.sink_errors,
+            ] {
+                drop(counter.get_or_create(&label));
+            }
+            drop(self.spool_records.get_or_create(&label));
+            drop(self.sink_failing.get_or_create(&label));
+        }
+        self
+    }
+
+    /// All metrics in the text format Prometheus scrapes.
+    pub fn text(&self) -> String {
+        let mut registry = Registry::default();
+        for (row, metric) in TABLE.iter().zip(self.rows()) {
+            match metric {
+                Cell::Counter(metric) => registry.register(row.0, row.4, metric),
+                Cell::Gauge(metric) => registry.register(row.0, row.4, metric),
+                Cell::SinkCounter(metric) => registry.register(row.0, row.4, metric),
+                Cell::SinkGauge(metric) => registry.register(row.0, row.4, metric),
+            }
+        }
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+        text
+    }
+}
+
+/// The reference page of all metrics, in Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Metrics of logq-collector\n\n\
+         Generated from `collector/src/metrics.rs`. Served at `/metrics` of the admin address.\n\n\
+         For every sink: `collector_source_records_total` + `collector_spool_recovered_records_total` = \
+         `collector_sink_sent_records_total` + `collector_sink_lost_records_total` + \
+         `collector_spool_dropped_records_total` + `collector_batch_queued_records` + \
+         `collector_spool_records`.\n\n\
+         | metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n",
+    );
+    for (name, kind, unit, labels, help) in TABLE {
+        let (suffix, kind) = match kind {
+            Kind::Counter => ("_total", "counter"),
+            Kind::Gauge => ("", "gauge"),
+        };
+        let _ = writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | {labels} | {help} |");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table_is_served_under_its_kind() {
+        let metrics = Metrics::default().with_sinks(["out"].into_iter());
+        assert_eq!(metrics.rows().len(), TABLE.len());
+        let text = metrics.text();
+        for (name, kind, ..) in TABLE {
+            let kind = if *kind == Kind::Counter { "counter" } else { "gauge" };
+            assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_served_under_its_own_name() {
+        let metrics = Metrics::default();
+        metrics.spool_torn_bytes.inc_by(7);
+        let label = SinkLabel { sink: "out".into() };
+        metrics.sink_errors.get_or_create(&label).inc_by(3);
+        let text = metrics.text();
+        assert!(text.contains("collector_spool_torn_bytes_total 7\n"), "{text}");
+        assert!(text.contains("collector_sink_errors_total{sink=\"out\"} 3\n"), "{text}");
+    }
+}

@@ -1,0 +1,446 @@
+//! Source `kubernetes_logs`: the container logs of this node, straight from the files the
+//! container runtime writes.
+//!
+//! Promises: every complete line of every container log is handed over with its position, also
+//! through rotation (rename, compression), truncation in place, deletion while the file is open,
+//! and restarts of the collector. A file is recognised by its content, so nothing is read twice
+//! because it was renamed or compressed.
+//!
+//! Refuses: to read a file before its first line is complete (it has no identity yet), to tell two
+//! files of one container apart whose first 1,024 bytes are equal, and to guess the end of a
+//! record: a partial record waits for its `F` line as long as the file can still be written to.
+//!
+//! One thread serves all files in turn, at most `max_read_bytes` each, so that a busy container
+//! can't starve the others. Files without news are looked at ever less often, at least every
+//! second. No API server is asked: metadata is what the path tells.
+
+pub mod cri;
+pub mod discover;
+pub mod lines;
+pub mod reader;
+
+use crate::batch::Batch;
+use crate::config::{ByteSize, Span};
+use crate::position::{Advance, Fingerprint, Position};
+use crate::sources::Wiring;
+use discover::{Candidate, Discovery, Key, Stage};
+use reader::{Limits, Outcome, Tail, gzip_length, identify};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Shortest time between looks at one file: bounds latency and idle cost at once.
+const LOOK_MIN: Duration = Duration::from_millis(25);
+/// Longest time between looks at a file without news; one `fstat` per second and file.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+/// A scan triggered by the directory watch comes no sooner than this after the last one.
+const SCAN_MIN: Duration = Duration::from_millis(50);
+/// A compressed file that ends too early and did not change for this long is damaged, not unfinished.
+const DAMAGED_AFTER: Duration = Duration::from_secs(60);
+/// A position is dropped this long after its file was last seen: longer than any pause between
+/// removing a log and its compressed copy appearing.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// Checked settings of the source.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the source.
+    pub name: String,
+    /// The directory the kubelet keeps pod logs in.
+    pub pods_dir: PathBuf,
+    /// Time between scans for new files.
+    pub glob_minimum_cooldown: Span,
+    /// Bytes read from a file before the next one gets its turn.
+    pub max_read_bytes: ByteSize,
+    /// Longest record; longer ones are split.
+    pub max_line_bytes: ByteSize,
+    /// Quiet time after which the end of a rotated or deleted file is final.
+    pub rotate_wait: Span,
+    /// Files held open at most.
+    pub max_open_files: usize,
+}
+
+/// Runs the source until it is stopped.
+pub fn run(settings: Settings, wiring: Wiring) {
+    raise_descriptor_limit();
+    let mut reader = Reader::new(settings, wiring);
+    while !reader.wiring.stop.is_cancelled() && !reader.closed {
+        reader.turn();
+    }
+    reader.flush();
+}
+
+/// A file that is not followed, recognised by what a scan sees without opening it.
+#[derive(Debug)]
+struct Known {
+    size: u64,
+    modified: SystemTime,
+    id: Option<Fingerprint>,
+}
+
+/// The source at work: all followed files and the batch under construction.
+pub(crate) struct Reader {
+    settings: Settings,
+    wiring: Wiring,
+    limits: Limits,
+    discovery: Discovery,
+    files: HashMap<Key, Tail>,
+    /// Files being followed, by identity.
+    followed: HashMap<Fingerprint, Key>,
+    /// Files not followed that were seen in the last scan.
+    known: HashMap<Key, Known>,
+    /// Positions of files not followed, and when their file was last seen.
+    positions: HashMap<Fingerprint, (Position, Instant)>,
+    batch: Batch,
+    /// Number of the batch: tells the files which stream numbers are still theirs.
+    sequence: u64,
+    touched: HashSet<Key>,
+    opened: Option<Instant>,
+    next_scan: Instant,
+    last_scan: Instant,
+    warned: HashSet<PathBuf>,
+    closed: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(settings: Settings, wiring: Wiring) -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            read_bytes: settings.max_read_bytes.bytes(),
+            line_bytes: settings.max_line_bytes.bytes(),
+            rotate_wait: settings.rotate_wait.duration(),
+        };
+        let positions = wiring.positions.iter().map(|position| (position.id, (position.clone(), now)));
+        Self {
+            positions: positions.collect(),
+            discovery: Discovery::new(&settings.pods_dir),
+            limits,
+            settings,
+            wiring,
+            files: HashMap::new(),
+            followed: HashMap::new(),
+            known: HashMap::new(),
+            batch: Batch::default(),
+            sequence: 1,
+            touched: HashSet::new(),
+            opened: None,
+            next_scan: now,
+            last_scan: now,
+            warned: HashSet::new(),
+            closed: false,
+        }
+    }
+
+    /// One turn: scan if due, one window of every file that may have news, hand over what is due.
+    pub(crate) fn turn(&mut self) {
+        let now = Instant::now();
+        self.wiring.progress.beat();
+        if self.discovery.changed() {
+            self.next_scan = self.next_scan.min(self.last_scan + SCAN_MIN);
+        }
+        if now >= self.next_scan {
+            self.scan();
+            self.last_scan = now;
+            self.next_scan = now + self.settings.glob_minimum_cooldown.duration();
+        }
+        let due: Vec<Key> =
+            self.files.iter().filter(|(_, file)| file.next_look <= now).map(|(key, _)| *key).collect();
+        let mut busy = false;
+        for key in due {
+            busy |= self.look(key);
+            if self.is_full() {
+                self.flush();
+            }
+            if self.closed || self.wiring.stop.is_cancelled() {
+                return;
+            }
+        }
+        let timeout = self.wiring.limits.timeout_secs.duration();
+        if self.opened.is_some_and(|opened| opened.elapsed() >= timeout) {
+            self.flush();
+        }
+        let waiting = self.files.values().any(Tail::holds_back_final);
+        self.wiring.progress.set_idle(!busy && self.opened.is_none() && !waiting);
+        if !busy {
+            // Paced polling: the stop signal unparks this thread early.
+            std::thread::park_timeout(LOOK_MIN);
+        }
+    }
+
+    /// Reads one window of a file; true when it may have more.
+    fn look(&mut self, key: Key) -> bool {
+        let Some(file) = self.files.get_mut(&key) else { return false };
+        match file.read(&mut self.batch, self.sequence) {
+            Ok(Outcome::More) => {
+                self.warned.remove(&file.path);
+                self.touch(key);
+                true
+            }
+            Ok(Outcome::Idle) => {
+                let wait = (file.quiet() / 16).clamp(LOOK_MIN, LOOK_MAX);
+                file.next_look = Instant::now() + wait;
+                false
+            }
+            Ok(Outcome::Ended) => {
+                self.end(key, false);
+                true
+            }
+            Ok(Outcome::Truncated) => {
+                self.wiring.metrics.source_truncated_files.inc();
+                tracing::info!(path = %file.path.display(), "file was truncated, reading it from the start");
+                self.end(key, true);
+                self.next_scan = Instant::now();
+                true
+            }
+            Err(error) => {
+                let path = file.path.clone();
+                file.next_look = Instant::now() + LOOK_MAX;
+                let (gzip, quiet) = (file.is_gzip(), file.unchanged());
+                self.warn(&path, &error, "log file can't be read");
+                if gzip && error.kind() == io::ErrorKind::UnexpectedEof && quiet < DAMAGED_AFTER {
+                    // Perhaps still being written: decode it again after the next scan.
+                    if let Some(file) = self.files.remove(&key) {
+                        self.release(key, file);
+                    }
+                } else if gzip {
+                    self.end(key, false);
+                }
+                false
+            }
+        }
+    }
+
+    fn touch(&mut self, key: Key) {
+        self.touched.insert(key);
+        self.opened.get_or_insert_with(Instant::now);
+    }
+
+    /// Stops following a file after handing over what is left of it.
+    fn end(&mut self, key: Key, truncated: bool) {
+        let Some(mut file) = self.files.remove(&key) else { return };
+        if let Err(error) = file.finish(&mut self.batch, self.sequence, truncated) {
+            self.warn(&file.path.clone(), &error, "end of log file can't be read");
+        }
+        if !truncated {
+            let (size, modified) = file.stamp();
+            self.known.insert(key, Known { size, modified, id: Some(file.id) });
+        }
+        self.release(key, file);
+    }
+
+    /// Closes a file and remembers its position.
+    fn release(&mut self, key: Key, mut file: Tail) {
+        self.note(&mut file);
+        self.followed.remove(&file.id);
+        self.touched.remove(&key);
+        self.batch.advances.extend(file.advance());
+        self.positions.insert(file.id, (file.position(), Instant::now()));
+        self.opened.get_or_insert_with(Instant::now);
+    }
+
+    fn note(&self, file: &mut Tail) {
+        let (noted, metrics) = (file.take_noted(), &self.wiring.metrics);
+        metrics.source_malformed_lines.inc_by(noted.malformed);
+        metrics.source_split_records.inc_by(noted.split);
+        metrics.source_unterminated_records.inc_by(noted.unterminated);
+    }
+
+    fn is_full(&self) -> bool {
+        let max = self.wiring.limits.max_bytes.bytes();
+        self.batch.used >= max || self.batch.joined.len() >= max || self.batch.records.len() >= RECORDS_MAX
+    }
+
+    /// Hands the batch to the spool; blocks while the spool is behind.
+    pub(crate) fn flush(&mut self) {
+        self.opened = None;
+        for key in std::mem::take(&mut self.touched) {
+            if let Some(mut file) = self.files.remove(&key) {
+                self.note(&mut file);
+                self.batch.advances.extend(file.advance());
+                self.files.insert(key, file);
+            }
+        }
+        if self.batch.is_empty() {
+            self.batch.clear(usize::MAX);
+            return;
+        }
+        // The same steps in the same order give the same object key. Stable: steps of one file stay
+        // in theirs.
+        self.batch.advances.sort_by_key(|advance| advance.position.id);
+        self.sequence += 1;
+        let metrics = &self.wiring.metrics;
+        let (records, bytes) = (self.batch.records.len() as u64, self.batch.raw_bytes);
+        metrics.source_records.inc_by(records);
+        metrics.source_read_bytes.inc_by(bytes);
+        metrics.batch_queued_records.inc_by(i64::try_from(records).unwrap_or(i64::MAX));
+        let next = self.wiring.empty.try_recv().unwrap_or_default();
+        let full = std::mem::replace(&mut self.batch, next);
+        self.wiring.progress.set_waiting(true);
+        // Fails only when the spool has stopped; what it did not take is read again next time.
+        self.closed |= self.wiring.output.send(full).is_err();
+        self.wiring.progress.set_waiting(false);
+    }
+
+    fn scan(&mut self) {
+        let scan = self.discovery.scan();
+        for (path, error) in &scan.errors {
+            self.warn(path, error, "directory or file can't be listed");
+        }
+        let mut present = HashSet::with_capacity(scan.files.len());
+        for candidate in &scan.files {
+            present.insert(candidate.key);
+            if let Some(file) = self.files.get_mut(&candidate.key) {
+                if file.path != candidate.path {
+                    file.path.clone_from(&candidate.path);
+                }
+                file.stage = Some(candidate.stage);
+                continue;
+            }
+            let known = self.known.get(&candidate.key);
+            if known.is_some_and(|known| (known.size, known.modified) == (candidate.size, candidate.modified))
+            {
+                continue;
+            }
+            if candidate.size == 0 {
+                continue;
+            }
+            if let Err(error) = self.follow(candidate) {
+                self.warn(&candidate.path, &error, "log file can't be opened");
+            }
+        }
+        if scan.errors.is_empty() {
+            for (key, file) in &mut self.files {
+                if !present.contains(key) {
+                    file.stage = None;
+                }
+            }
+            self.known.retain(|key, _| present.contains(key));
+        }
+        self.forget();
+        self.close_some();
+        let behind = self.files.values().map(Tail::behind).sum::<u64>();
+        let metrics = &self.wiring.metrics;
+        metrics.source_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
+        metrics.source_behind_bytes.set(i64::try_from(behind).unwrap_or(i64::MAX));
+    }
+
+    /// Decides about a file that is not followed yet.
+    fn follow(&mut self, candidate: &Candidate) -> io::Result<()> {
+        let aged = SystemTime::now().duration_since(candidate.modified);
+        let final_stage = matches!(candidate.stage, Stage::Superseded | Stage::Rotated);
+        let complete = final_stage && aged.is_ok_and(|age| age >= self.limits.rotate_wait);
+        let Some((file, id)) = identify(candidate, complete)? else { return Ok(()) };
+        if self.followed.contains_key(&id) {
+            // The original of this copy is being followed. Looked at again once it is not.
+            return Ok(());
+        }
+        let position = self.positions.get(&id).map(|(position, _)| position.clone());
+        if let Some(position) = &position {
+            // A rotated copy may be shorter than what was read from the original.
+            let (shorter, equal) = if candidate.gzip {
+                let (length, to) = (u64::from(gzip_length(&file)?), position.to);
+                (length < to && to <= u64::from(u32::MAX), length == to & u64::from(u32::MAX))
+            } else {
+                let rotated = candidate.stage != Stage::Current;
+                (rotated && candidate.size < position.to, rotated && candidate.size == position.to)
+            };
+            if shorter || (equal && position.open.is_empty() && position.long_line.is_none()) {
+                let Candidate { size, modified, .. } = *candidate;
+                self.known.insert(candidate.key, Known { size, modified, id: Some(id) });
+                if let Some((_, seen)) = self.positions.get_mut(&id) {
+                    *seen = Instant::now();
+                }
+                return Ok(());
+            }
+        }
+        tracing::debug!(path = %candidate.path.display(), %id, offset = position.as_ref().map_or(0, |at| at.to),
+            "following file");
+        self.positions.remove(&id);
+        self.known.remove(&candidate.key);
+        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits);
+        self.followed.insert(id, candidate.key);
+        self.files.insert(candidate.key, file);
+        Ok(())
+    }
+
+    /// Drops positions of files that have been gone for long, here and in the checkpoint.
+    fn forget(&mut self) {
+        let seen: HashSet<Fingerprint> = self.known.values().filter_map(|known| known.id).collect();
+        // Another source's files are not for this one to judge.
+        let ours = self.settings.pods_dir.to_string_lossy();
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        for (id, (position, last_seen)) in &mut self.positions {
+            if seen.contains(id) {
+                *last_seen = now;
+            } else if last_seen.elapsed() >= FORGET_AFTER && position.path.starts_with(&*ours) {
+                gone.push((*id, position.to));
+            }
+        }
+        for (id, to) in gone {
+            if let Some((position, _)) = self.positions.remove(&id) {
+                self.batch.advances.push(Advance { from: to, position, reset: false, forget: true });
+                self.opened.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Keeps the number of open files below the limit by closing those longest without news. They
+    /// are followed again as soon as a scan sees them change.
+    fn close_some(&mut self) {
+        let excess = self.files.len().saturating_sub(self.settings.max_open_files);
+        if excess == 0 {
+            return;
+        }
+        let closable = |file: &&Tail| !file.holds_back() && !file.is_gzip() && file.quiet() > LOOK_MAX;
+        let mut quiet: Vec<(Duration, Key)> =
+            self.files.values().filter(closable).map(|file| (file.quiet(), file.key())).collect();
+        quiet.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, key) in quiet.into_iter().take(excess) {
+            if let Some(file) = self.files.remove(&key) {
+                let (size, modified) = file.stamp();
+                if size == file.position().to {
+                    self.known.insert(key, Known { size, modified, id: Some(file.id) });
+                }
+                self.release(key, file);
+            }
+        }
+    }
+
+    /// Logs a problem with a path once, until it is readable again.
+    fn warn(&mut self, path: &std::path::Path, error: &io::Error, message: &'static str) {
+        self.wiring.metrics.source_errors.inc();
+        if self.warned.len() >= 1024 {
+            self.warned.clear();
+        }
+        if self.warned.insert(path.to_owned()) {
+            tracing::warn!(source = %self.settings.name, path = %path.display(), %error, "{message}");
+        }
+    }
+}
+
+/// A batch of tiny lines is closed at this many records, so that its index (48 bytes each) stays
+/// smaller than its data.
+const RECORDS_MAX: usize = 16 * 1024;
+
+/// Lifts the soft limit of open files to the hard one: one descriptor per followed file.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "limit of open files not raised");
+    }
+}
+
+#[cfg(test)]
+impl Reader {
+    /// Makes every file due now, so that a test need not wait for its next look.
+    pub(crate) fn hurry(&mut self) {
+        let now = Instant::now();
+        self.files.values_mut().for_each(|file| file.next_look = now);
+        self.next_scan = now;
+        std::thread::current().unpark();
+    }
+}

@@ -1,0 +1,139 @@
+//! A stream: where records come from.
+//!
+//! For container logs a stream is one file of one container and one standard stream. Its metadata
+//! is written once per landing object and not per record. Everything here comes from the path
+//! `<pods>/<namespace>_<pod>_<uid>/<container>/<restart>.log`; no API server is asked.
+
+use crate::position::Fingerprint;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Standard stream a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stdio {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Not known: the line is not in the runtime's format.
+    Unknown,
+}
+
+impl Stdio {
+    /// Text in the landing format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Unknown => "",
+        }
+    }
+
+    /// Index into per-stream arrays.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+            Self::Unknown => 2,
+        }
+    }
+}
+
+/// The container a log file belongs to, read from its path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Pod name.
+    pub pod: String,
+    /// Pod UID; for static pods the hash the kubelet uses instead.
+    pub pod_uid: String,
+    /// Container name.
+    pub container: String,
+    /// Restart count: the number in `<n>.log`.
+    pub restart: u32,
+}
+
+impl Owner {
+    /// Reads the owner from the names of the pod directory, the container directory and the file.
+    /// `None` when they do not follow the kubelet's layout.
+    pub fn parse(pod_dir: &str, container: &str, file: &str) -> Option<Self> {
+        // Namespace and UID hold no underscore, pod names neither; split from both ends anyway.
+        let (namespace, rest) = pod_dir.split_once('_')?;
+        let (pod, pod_uid) = rest.rsplit_once('_')?;
+        let (restart, rest) = file.split_once(".log")?;
+        if namespace.is_empty() || pod.is_empty() || !(rest.is_empty() || rest.starts_with(['.', '-'])) {
+            return None;
+        }
+        Some(Self {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            pod_uid: pod_uid.to_owned(),
+            container: container.to_owned(),
+            restart: restart.parse().ok()?,
+        })
+    }
+}
+
+static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
+
+/// One stream, shared by all its records.
+#[derive(Debug)]
+pub struct Stream {
+    /// Number of this stream within the process; never reused.
+    pub key: u64,
+    /// Identity of the file.
+    pub id: Fingerprint,
+    /// The container it belongs to.
+    pub owner: Arc<Owner>,
+    /// Standard stream.
+    pub stdio: Stdio,
+    /// Name of the file when it was first read.
+    pub file: String,
+}
+
+impl Stream {
+    /// A stream of a file.
+    pub fn new(id: Fingerprint, owner: Arc<Owner>, stdio: Stdio, path: &Path) -> Self {
+        let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self { key: NEXT_KEY.fetch_add(1, Ordering::Relaxed), id, owner, stdio, file }
+    }
+
+    /// The stream line of the landing format, under the number it has in the object.
+    pub fn landing(&self, number: u32) -> logq_schemas::landing::Stream {
+        logq_schemas::landing::Stream {
+            stream: number,
+            id: self.id.to_string(),
+            namespace: self.owner.namespace.clone(),
+            pod: self.owner.pod.clone(),
+            pod_uid: self.owner.pod_uid.clone(),
+            container: self.owner.container.clone(),
+            restart: Some(self.owner.restart),
+            stdio: self.stdio.as_str().to_owned(),
+            file: self.file.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_comes_from_the_path() {
+        let owner = Owner::parse("shop_api-6d5f_2a1b-3c", "api", "3.log.20261122-101500.gz").unwrap();
+        assert_eq!((owner.namespace.as_str(), owner.pod.as_str()), ("shop", "api-6d5f"));
+        assert_eq!((owner.pod_uid.as_str(), owner.container.as_str(), owner.restart), ("2a1b-3c", "api", 3));
+    }
+
+    #[test]
+    fn other_names_are_not_container_logs() {
+        for (dir, file) in [("shop", "0.log"), ("shop_api", "0.log"), ("a_b_c", "x.log"), ("a_b_c", "0.logs")]
+        {
+            assert_eq!(Owner::parse(dir, "c", file), None, "{dir}/{file}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Every thread, task, queue and limit of the collector, on one screen.
+//!
+//! ```text
+//! thread source-<name>   one per source        files → batches
+//!   ▼ channel: 2 batches of about batch.max_bytes   (empty ones return the same way)
+//! thread spool                                 batches → frames → sealed segments
+//!   ▼ directory: at most spool.max_bytes
+//! task sink-<name>       one per sink          segments → landing objects, in order, forever retried
+//! task admin                                   /metrics /healthz /readyz
+//! ```
+//!
+//! Stopping: the token stops the sources; they hand over what they have and drop their end of the
+//! channel; the spool thread stores it, seals and closes; sinks deliver what is left until
+//! `shutdown_timeout`, then the rest waits in the spool.
+
+use crate::admin;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::sinks;
+use crate::sources::{self, Source};
+use crate::spool::{self, Spool, SpoolError};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Batches between a source and the spool: one being written while the next waits. More would only
+/// hide that the spool is slower.
+const QUEUE_BATCHES: usize = 2;
+
+/// Why the collector could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The spool can't be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A sink can't be set up.
+    #[error(transparent)]
+    Sink(#[from] sinks::SetupError),
+    /// The admin address can't be bound.
+    #[error("admin address {address}: can't listen")]
+    Admin {
+        /// The configured address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread or signal handler can't be set up.
+    #[error("starting {what}")]
+    Start {
+        /// What was started.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Reading ended, but a sink did not take everything in time.
+    #[error("not everything was delivered within shutdown_timeout; it is in the spool, run again")]
+    Undelivered,
+    /// The spool's thread failed.
+    #[error("spool thread ended early; the log says why")]
+    SpoolEnded,
+}
+
+impl RunError {
+    /// The data directory is in use.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Spool(SpoolError::Locked { .. }))
+    }
+}
+
+/// Runs the collector until a signal, or until it was idle for `until_idle`.
+///
+/// # Errors
+/// When something can't be set up. Once running it only ends by request.
+pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let metrics = Arc::new(Metrics::default().with_sinks(config.sinks.keys().map(String::as_str)));
+    let names: Vec<String> = config.sinks.keys().cloned().collect();
+    let (spool, positions) = Spool::open(&config.data_dir, config.spool_limits(), names, metrics.clone())?;
+    let stop = CancellationToken::new();
+    let health = Arc::new(Health::default());
+    let admin = match config.admin.address {
+        Some(address) => Some(admin::serve(address, metrics.clone(), health.clone()).await?),
+        None => None,
+    };
+
+    let (output, input) = sync_channel(QUEUE_BATCHES);
+    let (return_empty, empty) = sync_channel(QUEUE_BATCHES);
+    let spool_thread = thread("spool", {
+        let wiring = spool::Wiring {
+            input,
+            empty: return_empty,
+            stop: stop.clone(),
+            progress: health.add("spool"),
+            keep_bytes: config.batch.max_bytes.bytes() * 2,
+        };
+        let spool = spool.clone();
+        move || spool::run(spool, wiring)
+    })?;
+    let mut empty = Some(empty);
+    let mut source_threads = Vec::new();
+    for (name, source) in config.sources.clone() {
+        let wiring = sources::Wiring {
+            output: output.clone(),
+            // The first source reuses the emptied buffers; further ones allocate theirs.
+            empty: empty.take().unwrap_or_else(|| sync_channel(1).1),
+            limits: config.batch,
+            positions: positions.clone(),
+            stop: stop.clone(),
+            progress: health.add(&format!("source {name}")),
+            metrics: metrics.clone(),
+        };
+        source_threads.push(thread("source", move || Source::run(source, wiring))?);
+    }
+    drop((output, positions));
+
+    let mut sink_tasks = tokio::task::JoinSet::new();
+    for (index, (name, sink)) in config.sinks.iter().enumerate() {
+        let wiring = sinks::Wiring {
+            index,
+            name: name.clone(),
+            cluster: config.cluster.clone(),
+            node: config.node.clone(),
+            spool: spool.clone(),
+            metrics: metrics.clone(),
+            progress: health.add(&format!("sink {name}")),
+        };
+        let sink = sinks::Sink::connect(name, sink).await?;
+        sink_tasks.spawn(sinks::run(sink, wiring));
+    }
+    tracing::info!(path = %config.data_dir.display(), sources = config.sources.len(), sinks = config.sinks.len(),
+        "collector started");
+
+    tokio::select! {
+        () = signals.wait() => tracing::info!("signal received, draining"),
+        () = idle(until_idle, &health, &spool) => tracing::info!("idle, draining"),
+        () = finished(&spool_thread) => tracing::error!("spool thread ended"),
+    }
+    let deadline = Instant::now() + config.shutdown_timeout.duration();
+    stop.cancel();
+    source_threads.iter().for_each(|thread| thread.thread().unpark());
+    let mut ended_early = false;
+    for thread in source_threads {
+        join(thread).await;
+    }
+    ended_early |= !matches!(join(spool_thread).await, Some(Ok(())));
+    let delivered = async { while sink_tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        () = delivered => {}
+        () = tokio::time::sleep_until(deadline.into()) => {}
+        () = signals.wait() => tracing::warn!("second signal, not waiting for sinks"),
+    }
+    if spool.is_drained() {
+        tracing::info!("collector stopped, everything was delivered");
+    } else {
+        tracing::warn!("collector stopped, undelivered records stay in the spool for the next start");
+    }
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    match (ended_early, until_idle) {
+        (true, _) => Err(RunError::SpoolEnded),
+        (false, Some(_)) if !spool.is_drained() => Err(RunError::Undelivered),
+        _ => Ok(()),
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, RunError> {
+    Builder::new().name(name.to_owned()).spawn(work).map_err(|source| RunError::Start { what: name, source })
+}
+
+async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
+    tokio::task::spawn_blocking(move || thread.join().ok()).await.ok().flatten()
+}
+
+/// Resolves when a thread has ended.
+async fn finished<T>(thread: &JoinHandle<T>) {
+    while !thread.is_finished() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Resolves once nothing happened for `wait`; never without a wait.
+async fn idle(wait: Option<Duration>, health: &Health, spool: &Spool) {
+    let Some(wait) = wait else { return std::future::pending().await };
+    let mut since = Instant::now();
+    loop {
+        tokio::time::sleep((wait / 8).clamp(Duration::from_millis(5), Duration::from_millis(100))).await;
+        // Segments still open are sealed by the drain that follows.
+        if !health.is_idle() || spool.has_backlog() {
+            since = Instant::now();
+        } else if since.elapsed() >= wait {
+            return;
+        }
+    }
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(|source| RunError::Start { what: "signal handler", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A stage that did not move for this long is stuck: far above any single read, sync or upload
+/// attempt (those have their own, shorter timeouts).
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// Signs of life of all stages.
+#[derive(Debug, Default)]
+pub struct Health {
+    stages: std::sync::Mutex<Vec<(String, Arc<Progress>)>>,
+}
+
+impl Health {
+    /// Registers a stage.
+    pub fn add(&self, name: &str) -> Arc<Progress> {
+        let progress = Arc::new(Progress::default());
+        self.lock().push((name.to_owned(), progress.clone()));
+        progress
+    }
+
+    /// Stages that show no life. Waiting for a later stage is not a sign of death: then that one is
+    /// to be judged.
+    pub fn stuck(&self) -> Vec<String> {
+        let stuck = |progress: &Progress| !progress.waiting() && progress.age() > STUCK_AFTER;
+        self.lock().iter().filter(|(_, progress)| stuck(progress)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Stages that can't do their work at the moment.
+    pub fn unready(&self) -> Vec<String> {
+        let unready = |progress: &Progress| progress.unready.load(Ordering::Relaxed);
+        self.lock().iter().filter(|(_, progress)| unready(progress)).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.lock().iter().all(|(_, progress)| progress.idle.load(Ordering::Acquire))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(String, Arc<Progress>)>> {
+        self.stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Signs of life of one stage.
+#[derive(Debug)]
+pub struct Progress {
+    start: Instant,
+    beat_ms: AtomicU64,
+    waiting: AtomicBool,
+    idle: AtomicBool,
+    unready: AtomicBool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            beat_ms: AtomicU64::new(0),
+            waiting: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
+            unready: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Progress {
+    /// The stage is alive.
+    pub fn beat(&self) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.beat_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// The stage waits for the next one to take its work.
+    pub fn set_waiting(&self, waiting: bool) {
+        self.beat();
+        self.waiting.store(waiting, Ordering::Relaxed);
+    }
+
+    /// The stage has nothing to do.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Release);
+    }
+
+    /// The stage can do its work.
+    pub fn set_ready(&self, ready: bool) {
+        self.unready.store(!ready, Ordering::Relaxed);
+    }
+
+    fn waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn age(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_millis(self.beat_ms.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Tests of the collector as a whole: the program on recorded container logs, its command line, and
+//! the generated reference pages.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod fixtures;
+mod program;
+mod reference;
