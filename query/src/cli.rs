@@ -1,0 +1,318 @@
+//! The command line: what `logq` understands, and the way from arguments to an exit code.
+//!
+//! Results go to standard output, all else to standard error. A reader that goes away ends the
+//! program with success. Progress and colour appear on a terminal only.
+
+pub mod input;
+pub mod inspect;
+pub mod progress;
+pub mod query;
+pub mod reference;
+pub mod stop;
+pub mod terminal;
+
+use crate::output::{Format, Layout};
+use crate::session::{Lake, Options, QueryError, Session, TimeRange};
+use crate::{config, detect, exit_code};
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use terminal::Terminal;
+
+const EXAMPLES: &str = "Examples:
+  logq tables
+  logq schema vpc_flow
+  logq --since 24h \"select src_ip, count(*) from vpc_flow where action = 'REJECT' group by 1 order by 2 desc limit 10\"
+  logq --since 7d \"select event_time, actor, action, src_ip from events where outcome = 'failure' order by event_time desc limit 50\"
+  logq \"select event_name, request_parameters->>'bucketName' from cloudtrail where event_time > ago('6h')\"
+  logq --format csv --output denied.csv \"select * from cloudtrail where error_code = 'AccessDenied'\"
+  logq -f report.sql --format jsonl | jq .
+  echo 'select count(*) from app_log' | logq
+  logq detect --since 24h";
+
+/// SQL and detections over security logs in a lake on S3 or in a directory. Read-only.
+///
+/// SQL is that of PostgreSQL as far as the engine (DataFusion) has it. Tables are those of the lake
+/// (`logq tables`), plus the view `events` with the columns all event tables share. A condition on
+/// the time column leaves whole days and files unread.
+#[derive(Debug, Parser)]
+#[command(name = "logq", version, about, long_about, max_term_width = 100, after_help = EXAMPLES)]
+#[command(override_usage = "logq [OPTIONS] <SQL>\n       logq [OPTIONS] <COMMAND>")]
+pub struct Cli {
+    /// SQL: one or several statements separated by `;`. `-` reads them from standard input, which is
+    /// also done when nothing is given and standard input is not a terminal.
+    #[arg(value_name = "SQL")]
+    pub sql: Option<String>,
+
+    /// Read the SQL from a file.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+
+    /// Options for the result.
+    #[command(flatten)]
+    pub result: ResultArgs,
+
+    /// Options for every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+
+    /// What to do instead of a query.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Commands besides a query.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the tables of the lake with rows, files, bytes and days, from their logs alone.
+    Tables(ResultArgs),
+    /// Describe the columns of a table: type, field of the source, meaning.
+    Schema {
+        /// Name of a table.
+        table: String,
+        /// Options for the result.
+        #[command(flatten)]
+        result: ResultArgs,
+    },
+    /// List the functions logq adds to SQL.
+    Functions(ResultArgs),
+    /// Run detection rules and the network intent over the lake.
+    Detect(Box<detect::Args>),
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Result")]
+pub struct ResultArgs {
+    /// How to write it. The same on a terminal and in a pipe.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+
+    /// Write it to a file, which appears only when it is complete.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Rows a table shows at most; 0 for all. Other formats have no limit.
+    #[arg(long, value_name = "N", default_value_t = config::TABLE_ROWS_MAX)]
+    pub limit: usize,
+
+    /// Write CSV cells as they are. Without it, a text that a spreadsheet would run as a formula gets
+    /// a `'` in front.
+    #[arg(long)]
+    pub csv_raw: bool,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Lake and limits")]
+pub struct GlobalArgs {
+    /// Where the tables are: a directory, file:// or s3://bucket/prefix. S3 takes credentials, region
+    /// and endpoint from the usual AWS variables and profiles. Without it, .demo/lake below the
+    /// current directory is used when it exists.
+    #[arg(long, global = true, env = config::LAKE_VARIABLE, hide_env_values = true, value_name = "LAKE")]
+    pub lake: Option<String>,
+
+    /// Only rows from this time on: 24h, 7d, 30m, 2026-11-22, 2026-11-22T10:00:00Z (UTC). Applies to
+    /// the time of every table: event_time, else ingest_time or last_seen.
+    #[arg(long, global = true, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+
+    /// Only rows before this time; now when --since is given alone.
+    #[arg(long, global = true, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
+
+    /// Memory a query may use before it spills to disk: 512MiB, 4GiB.
+    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = input::byte_size)]
+    pub memory_limit: usize,
+
+    /// Where queries spill to; the system's directory for temporary files by default.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub temp_dir: Option<PathBuf>,
+
+    /// Threads; the number of cores by default.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// No progress on standard error.
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+
+    /// When to colour. NO_COLOR is respected.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+
+    /// Only the result and errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Rows, time, files and bytes of every query, also without a terminal; logs of the engine with
+    /// the variable LOGQ_LOG.
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The command with its long help, for the program and its reference page.
+pub fn command() -> clap::Command {
+    Cli::command().after_long_help(format!("{EXAMPLES}\n\n{}", exit_code::help()))
+}
+
+/// Runs the program; the result is its exit code.
+pub fn main() -> u8 {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; anything else is a wrong command line. Its code is not
+            // clap's 2, which means findings here.
+            let _ = error.print();
+            return if error.use_stderr() { exit_code::USAGE } else { exit_code::OK };
+        }
+    };
+    let terminal = Terminal::new(&cli.global);
+    log_to_stderr();
+    match start(&cli, &terminal) {
+        Ok(code) => code,
+        Err(error) => report(&error, &terminal),
+    }
+}
+
+fn start(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
+    // Scans decode on as many threads as there are cores; starting them costs some 50 µs each, so
+    // even `select 1` need not know better.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = cli.global.threads {
+        builder.worker_threads(threads.get());
+    }
+    let runtime = builder.enable_all().build().context("cannot start threads")?;
+    let code = runtime.block_on(stop::unless_interrupted(dispatch(cli, terminal)));
+    // Scans of a query that was ended early may still run; nobody waits for them.
+    runtime.shutdown_background();
+    code.unwrap_or(Ok(exit_code::INTERRUPTED))
+}
+
+async fn dispatch(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
+    match &cli.command {
+        Some(Command::Functions(result)) => inspect::functions(result, terminal),
+        Some(Command::Schema { table, result }) => {
+            inspect::schema(&session(&cli.global)?, table, result, terminal).await
+        }
+        Some(Command::Tables(result)) => inspect::tables(&session(&cli.global)?, result, terminal).await,
+        Some(Command::Detect(args)) => {
+            let session = session(&cli.global)?;
+            let mut stdout = std::io::BufWriter::new(std::io::stdout());
+            let code = detect::run(&session, args, &mut stdout).await?;
+            stdout.flush()?;
+            terminal.notices(session.notices());
+            Ok(code)
+        }
+        None => match input::sql(cli)? {
+            Some(sql) => {
+                let session = session(&cli.global)?;
+                query::run(&session, &sql, &cli.result, terminal).await
+            }
+            None => {
+                command().print_help()?;
+                Ok(exit_code::USAGE)
+            }
+        },
+    }
+}
+
+fn session(args: &GlobalArgs) -> Result<Session, anyhow::Error> {
+    let directory = std::env::current_dir().context("cannot tell the current directory")?;
+    let time_range = TimeRange::parse(args.since.as_deref(), args.until.as_deref(), chrono::Utc::now())
+        .map_err(QueryError::Time)?;
+    Ok(Session::new(Options {
+        lake: Lake::resolve(args.lake.as_deref(), &directory)?,
+        time_range,
+        memory_limit_bytes: args.memory_limit,
+        temp_directory: args.temp_dir.clone(),
+        threads: args.threads,
+    })?)
+}
+
+/// How results with these options are written on this terminal.
+fn layout(result: &ResultArgs, terminal: &Terminal) -> Layout {
+    Layout {
+        format: result.format,
+        screen: if result.output.is_some() { Default::default() } else { terminal.screen() },
+        table_rows_max: (result.limit > 0).then_some(result.limit),
+        csv_raw: result.csv_raw,
+        multiline: false,
+    }
+}
+
+/// Prints an error with its causes and finds its exit code.
+fn report(error: &anyhow::Error, terminal: &Terminal) -> u8 {
+    for cause in error.chain() {
+        let broken_pipe = cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+        if broken_pipe {
+            return exit_code::OK;
+        }
+    }
+    terminal.error(error);
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<QueryError>() {
+            return error.exit_code();
+        }
+        if cause.is::<crate::output::OutputError>() || cause.is::<query::OutputFileError>() {
+            return exit_code::OUTPUT;
+        }
+    }
+    exit_code::USAGE
+}
+
+fn log_to_stderr() {
+    let Ok(filter) = std::env::var("LOGQ_LOG") else { return };
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_first_word_that_is_no_command_is_sql() {
+        let cli = Cli::try_parse_from(["logq", "select 1", "--since", "1h"]).unwrap();
+        assert_eq!(cli.sql.as_deref(), Some("select 1"));
+        assert_eq!(cli.global.since.as_deref(), Some("1h"));
+        assert!(cli.command.is_none());
+        let cli = Cli::try_parse_from(["logq", "-"]).unwrap();
+        assert_eq!(cli.sql.as_deref(), Some("-"));
+        let cli = Cli::try_parse_from(["logq", "tables", "--lake", "x"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Tables(_))));
+        let cli = Cli::try_parse_from(["logq", "--lake", "x", "detect", "--since", "1h"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Detect(_))));
+        assert_eq!(cli.global.lake.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(Cli::try_parse_from(["logq", "select 1", "-f", "x.sql"]).is_err());
+        assert!(Cli::try_parse_from(["logq", "-q", "-v", "select 1"]).is_err());
+        assert!(Cli::try_parse_from(["logq", "--memory-limit", "lots", "select 1"]).is_err());
+    }
+}
