@@ -1,0 +1,15 @@
+//! End-to-end tests: the real programs, as processes, on real files.
+//!
+//! `./dev test` builds the programs and the Python environment first. Files are named after what
+//! they prove; a test whose name starts with `g<N>_` proves promise N of docs/guarantees.md.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on should stop
+
+mod aws;
+mod deploy;
+mod e2e;
+mod fixtures;
+mod house;
+mod readers;
+mod recovery;
+mod replay;
+mod stage;
