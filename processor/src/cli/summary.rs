@@ -38,16 +38,16 @@ pub(super) fn text(summary: &Summary, unreadable: u64, seconds: f64, lake: &str)
         grouped(summary.objects_known)
     );
     for (table, rows) in &summary.rows {
-        let _ = writeln!(out, "  {table:<24} {:>14} rows", grouped(*rows));
+        let _ = writeln!(out, "  {table:<34} {:>14} rows", grouped(*rows));
     }
     for (reason, count) in &summary.rejected {
-        let _ = writeln!(out, "  rejected: {reason:<14} {:>14}", grouped(*count));
+        let _ = writeln!(out, "  rejected: {reason:<24} {:>14}", grouped(*count));
     }
     if summary.duplicates > 0 {
-        let _ = writeln!(out, "  {:<24} {:>14}", "delivered twice, kept once", grouped(summary.duplicates));
+        let _ = writeln!(out, "  {:<34} {:>14}", "delivered twice, kept once", grouped(summary.duplicates));
     }
     if summary.skipped > 0 {
-        let _ = writeln!(out, "  {:<24} {:>14}", "without data (NODATA, digests)", grouped(summary.skipped));
+        let _ = writeln!(out, "  {:<34} {:>14}", "without data (NODATA, digests)", grouped(summary.skipped));
     }
     let _ = writeln!(
         out,
