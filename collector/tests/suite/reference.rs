@@ -9,15 +9,15 @@ fn check(name: &str, page: &str) {
         std::fs::write(&path, page).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/reference/{name} is stale; run the tests once with UPDATE_DOCS=1");
+    assert!(found == page, "docs/reference/{name} is stale; run ./dev docs");
 }
 
 #[test]
-fn the_configuration_page_is_current() {
+fn the_configuration_page_is_fresh() {
     check("collector-config.md", &logq_collector::config::options::reference());
 }
 
 #[test]
-fn the_metrics_page_is_current() {
+fn the_metrics_page_is_fresh() {
     check("collector-metrics.md", &logq_collector::metrics::reference());
 }

@@ -15,6 +15,7 @@
 //! unless a rule names it.
 
 pub mod check;
+mod evidence;
 pub mod file;
 pub mod reader;
 pub mod verdict;

@@ -1,28 +1,28 @@
 //! The network intent over the flow records of the lake, in one pass.
 //!
 //! The verdict is a function of the row, so the engine filters and groups like any query. One group
-//! is a verdict, its zones, service and the two hosts; a side that is the Internet, and both sides
-//! of blocked attempts' clients, are counted instead of listed: a public address is probed by
-//! thousands of hosts a day, and each of them alone says nothing.
+//! is a verdict, its zones, service and the two hosts; a side that is the Internet, and the clients and
+//! services of blocked attempts, are counted instead of listed: a public address is probed by
+//! thousands of hosts a day on thousands of ports, and each of them alone says nothing.
 
-use super::file::{Intent, Rule, Side, Zone};
+use super::evidence::evidence;
+use super::file::Intent;
 use super::verdict::{Flow, Kind, Place, Verdict};
 use crate::detect::config::SQL_FINDINGS_MAX;
-use crate::detect::finding::{Finding, Occurrence, time};
+use crate::detect::finding::{Finding, Occurrence};
 use crate::detect::rows;
 use crate::detect::rule::Meta;
 use crate::detect::sql_rule::{read, to_server};
 use crate::detect::sql_text;
 use crate::session::TimeRange;
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::prelude::SessionContext;
-use ipnet::IpNet;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
@@ -142,8 +142,47 @@ fn decode(key: &str) -> Option<Verdict> {
     Some(Verdict { kind, rule, from: place(parts.next()?)?, to: place(parts.next()?)? })
 }
 
-const SRC: &str = "coalesce(pkt_srcaddr, src_ip)";
-const DST: &str = "coalesce(pkt_dstaddr, dst_ip)";
+/// The client's address: behind NAT the packet's own.
+pub(super) const SRC: &str = "coalesce(pkt_srcaddr, src_ip)";
+/// The server's address.
+pub(super) const DST: &str = "coalesce(pkt_dstaddr, dst_ip)";
+
+/// Protocol and port of a record as one number: above every port plus one.
+const SERVICE_BASE: i64 = 131_072;
+
+/// What clients reached for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Service {
+    /// IANA protocol number.
+    pub(super) protocol: i32,
+    /// Server port; none where the record has none.
+    pub(super) port: Option<u16>,
+}
+
+impl Service {
+    fn from_code(code: i64) -> Option<Service> {
+        let port = code.rem_euclid(SERVICE_BASE) - 1;
+        Some(Service {
+            protocol: i32::try_from(code.div_euclid(SERVICE_BASE)).ok()?,
+            port: u16::try_from(port).ok(),
+        })
+    }
+
+    fn label(self) -> String {
+        service(i64::from(self.protocol), i64::from(self.port.unwrap_or_default()))
+    }
+}
+
+/// The services of a group, in order.
+fn services(batch: &RecordBatch, row: usize) -> Result<Vec<Service>> {
+    let lists = rows::column(batch, "services")?.as_list_opt::<i32>();
+    let codes = lists.filter(|lists| lists.is_valid(row)).map(|lists| lists.value(row));
+    let codes = codes.as_ref().and_then(|codes| codes.as_primitive_opt::<Int64Type>());
+    let mut services: Vec<Service> =
+        codes.into_iter().flat_map(|codes| codes.iter().flatten()).filter_map(Service::from_code).collect();
+    services.sort_unstable();
+    Ok(services)
+}
 
 fn query(intent: &Intent, range: TimeRange) -> String {
     let mut time = String::from("true");
@@ -154,15 +193,18 @@ fn query(intent: &Intent, range: TimeRange) -> String {
         time.push_str(&format!(" AND event_time < {}", sql_text::timestamp(until)));
     }
     let server = to_server(&intent.ports);
-    // A key ends with the server's place; one that names the Internet or a blocked attempt's client
-    // gives up the address on that side.
+    // A key ends with the server's place; one that names the Internet gives up the address on that
+    // side, a blocked attempt (kind 1) the client and the service.
     format!(
         "SELECT verdict, account_id, src, dst, protocol, dst_port, action, event_date, \
          min(event_time) AS first_seen, max(event_time) AS last_seen, count(*) AS \"count\", \
          sum(bytes) AS bytes, approx_distinct(src_all) AS sources, approx_distinct(dst_all) AS destinations, \
-         min(region) AS region \
-         FROM (SELECT verdict, account_id, protocol, dst_port, action, event_date, event_time, bytes, region, \
+         min(region) AS region, array_agg(DISTINCT service) AS services \
+         FROM (SELECT verdict, account_id, action, event_date, event_time, bytes, region, \
            s AS src_all, d AS dst_all, \
+           CAST(protocol AS BIGINT) * {SERVICE_BASE} + coalesce(CAST(dst_port AS BIGINT) + 1, 0) AS service, \
+           CASE WHEN verdict LIKE '1:%' THEN NULL ELSE protocol END AS protocol, \
+           CASE WHEN verdict LIKE '1:%' THEN NULL ELSE dst_port END AS dst_port, \
            CASE WHEN verdict LIKE '1:%' OR verdict LIKE '%:i:%' THEN NULL ELSE s END AS src, \
            CASE WHEN verdict LIKE '%:i' THEN NULL ELSE d END AS dst \
            FROM (SELECT intent_verdict(account_id, {SRC}, {DST}, protocol, dst_port, action, \
@@ -204,14 +246,15 @@ pub async fn run(
             else {
                 continue;
             };
-            let cells = rows::sample(&batch, row, &|name| name == "verdict")?;
+            let cells = rows::sample(&batch, row, &|name| matches!(name, "verdict" | "services"))?;
+            let services = services(&batch, row)?;
             let kept = kept.entry(verdict.kind).or_default();
             if *kept >= SQL_FINDINGS_MAX {
                 *dropped.entry(verdict.kind).or_default() += 1;
                 continue;
             }
             *kept += 1;
-            findings.push(finding(&intent, origin, &verdict, *first, *last, cells));
+            findings.push(finding(&intent, origin, &verdict, (*first, *last), cells, &services));
         }
     }
     let mut notes = intent.notes.clone();
@@ -228,9 +271,9 @@ fn finding(
     intent: &Intent,
     origin: &str,
     verdict: &Verdict,
-    first: i64,
-    last: i64,
+    (first, last): (i64, i64),
     cells: serde_json::Map<String, serde_json::Value>,
+    services: &[Service],
 ) -> Finding {
     let text = |name: &str| cells.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let number = |name: &str| cells.get(name).and_then(serde_json::Value::as_i64).unwrap_or_default();
@@ -244,10 +287,20 @@ fn finding(
         Some(address) => format!("{address} ({zone})"),
         None => zone.to_owned(),
     };
-    let service = service(number("protocol"), number("dst_port"));
+    let service = match services {
+        [one] => one.label(),
+        [one, two, three, _, ..] => {
+            format!("{} services ({}, {}, {}, …)", services.len(), one.label(), two.label(), three.label())
+        }
+        few => few.iter().map(|service| service.label()).collect::<Vec<_>>().join(", "),
+    };
     let client = side(text("src"), &from);
     let server = side(text("dst"), &to);
-    let entity = format!("{client} -> {server} {service}");
+    // A day's blocked attempts on a server are one finding, however many services come to be tried.
+    let entity = match verdict.kind {
+        Kind::BlockedAttempt => format!("{client} -> {server}"),
+        _ => format!("{client} -> {server} {service}"),
+    };
     let ticket = rule.and_then(|rule| rule.ticket.as_ref()).map(|t| format!(" [{t}]")).unwrap_or_default();
     let why = match verdict.kind {
         Kind::Violation if rule.is_some() => format!("rule {rule_id}{ticket} denies it"),
@@ -283,7 +336,7 @@ fn finding(
         origin: origin.to_owned(),
         shipped: true,
     };
-    let sql = evidence(intent, verdict, first, last, &cells);
+    let sql = evidence(intent, verdict, (first, last), &cells, services);
     Finding::new(
         &meta,
         Occurrence {
@@ -318,148 +371,4 @@ fn service(protocol: i64, port: i64) -> String {
         58 => "icmpv6".to_owned(),
         other => format!("protocol {other}"),
     }
-}
-
-/// The records of one group, without needing the intent file.
-fn evidence(
-    intent: &Intent,
-    verdict: &Verdict,
-    first: i64,
-    last: i64,
-    cells: &serde_json::Map<String, serde_json::Value>,
-) -> String {
-    let literal = |name: &str| match cells.get(name) {
-        Some(serde_json::Value::String(value)) => format!("{name} = {}", sql_text::text(value)),
-        Some(value) => format!("{name} = {value}"),
-        None => format!("{name} IS NULL"),
-    };
-    let mut conditions: Vec<String> =
-        ["account_id", "protocol", "dst_port", "action"].iter().map(|name| literal(name)).collect();
-    for (name, column, place) in [("src", SRC, verdict.from), ("dst", DST, verdict.to)] {
-        conditions.push(match cells.get(name).and_then(|value| value.as_str()) {
-            Some(address) => format!("{column} = {}", sql_text::text(address)),
-            None => place_sql(intent, place, column),
-        });
-    }
-    conditions.push(to_server(&intent.ports));
-    let port =
-        cells.get("dst_port").and_then(serde_json::Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let protocol =
-        cells.get("protocol").and_then(serde_json::Value::as_i64).and_then(|p| i32::try_from(p).ok());
-    conditions.extend(deciding(intent, verdict, protocol.unwrap_or_default(), port.unwrap_or_default()));
-    let date = time(first).format("%Y-%m-%d");
-    format!(
-        "SELECT * FROM vpc_flow\nWHERE event_date = DATE '{date}'\n  AND event_time BETWEEN {} AND {}\n  AND {}\nORDER BY event_time",
-        sql_text::timestamp(time(first)),
-        sql_text::timestamp(time(last)),
-        conditions.join("\n  AND ")
-    )
-}
-
-/// Whether an address is in a place, as SQL.
-fn place_sql(intent: &Intent, place: Place, column: &str) -> String {
-    let inside = |networks: &[IpNet]| {
-        let parts: Vec<String> =
-            networks.iter().map(|network| format!("cidr_contains('{network}', {column})")).collect();
-        format!("({})", parts.join(" OR "))
-    };
-    match place {
-        Place::Zone(at) => {
-            let Some(zone) = intent.zones.get(at) else { return "false".to_owned() };
-            let more_specific: Vec<IpNet> = intent
-                .zones
-                .iter()
-                .enumerate()
-                .filter(|(other, inner)| {
-                    *other != at && (inner.environment == zone.environment || inner.environment.is_none())
-                })
-                .flat_map(|(_, other)| &other.networks)
-                .filter(|inner| zone.networks.iter().any(|outer| outer != *inner && outer.contains(*inner)))
-                .copied()
-                .collect();
-            if more_specific.is_empty() {
-                inside(&zone.networks)
-            } else {
-                format!("({} AND NOT {})", inside(&zone.networks), inside(&more_specific))
-            }
-        }
-        Place::Internet | Place::Unknown => {
-            let zones: Vec<IpNet> =
-                intent.zones.iter().flat_map(|zone: &Zone| zone.networks.clone()).collect();
-            let outside = format!("NOT {}", inside(&zones));
-            let external = inside(&intent.external_networks);
-            if place == Place::Internet {
-                format!("({outside} AND NOT is_private({column}) AND {external})")
-            } else {
-                format!("({outside} AND (is_private({column}) OR NOT {external}))")
-            }
-        }
-    }
-}
-
-/// What tells the deciding rule's records from those of the rules asked before it. Places, protocol
-/// and port are the same for the whole group; only sets and networks still depend on the row.
-fn deciding(intent: &Intent, verdict: &Verdict, protocol: i32, port: u16) -> Vec<String> {
-    if verdict.kind == Kind::UnknownZone || verdict.rule.is_none() {
-        return intent
-            .rules
-            .iter()
-            .filter_map(|rule| applies_sql(intent, rule, verdict, protocol, port))
-            .map(|sql| format!("NOT {sql}"))
-            .collect();
-    }
-    let last = verdict.rule.unwrap_or_default();
-    intent
-        .rules
-        .iter()
-        .enumerate()
-        .take(last + 1)
-        .filter_map(|(at, rule)| Some((at, applies_sql(intent, rule, verdict, protocol, port)?)))
-        .map(|(at, sql)| if at == last { sql } else { format!("NOT {sql}") })
-        .filter(|sql| sql != "true")
-        .collect()
-}
-
-/// Whether a rule applies, as SQL over the row; `None` when it never does in this group.
-fn applies_sql(intent: &Intent, rule: &Rule, verdict: &Verdict, protocol: i32, port: u16) -> Option<String> {
-    if !rule.serves(protocol, port) || !intent.environments_fit(rule, verdict.from, verdict.to) {
-        return None;
-    }
-    let from = sides_sql(intent, &rule.from, SRC, "pkt_src_aws_service", verdict.from, verdict.to)?;
-    let to = sides_sql(intent, &rule.to, DST, "pkt_dst_aws_service", verdict.to, verdict.from)?;
-    Some(match (from.as_str(), to.as_str()) {
-        ("true", _) => to,
-        (_, "true") => from,
-        _ => format!("({from} AND {to})"),
-    })
-}
-
-fn sides_sql(
-    intent: &Intent,
-    sides: &[Side],
-    column: &str,
-    service: &str,
-    place: Place,
-    other: Place,
-) -> Option<String> {
-    let mut parts = Vec::new();
-    for side in sides {
-        match side {
-            Side::Network(network) => parts.push(format!("cidr_contains('{network}', {column})")),
-            Side::Set(name) => {
-                let Some(set) = intent.sets.get(name) else { continue };
-                parts.extend(
-                    set.networks.iter().map(|network| format!("cidr_contains('{network}', {column})")),
-                );
-                let names: Vec<String> =
-                    set.services.iter().map(|name| sql_text::text(&name.to_ascii_uppercase())).collect();
-                if !names.is_empty() {
-                    parts.push(format!("upper(coalesce({service}, '')) IN ({})", names.join(", ")));
-                }
-            }
-            by_place if intent.place_fits(by_place, place, other) => return Some("true".to_owned()),
-            _ => {}
-        }
-    }
-    if parts.is_empty() { None } else { Some(format!("({})", parts.join(" OR "))) }
 }
