@@ -99,9 +99,14 @@ impl Claims {
     /// # Errors
     /// When the store fails or a claim is malformed.
     pub async fn open(lake: &Lake, shard: &str) -> Result<(Claims, Vec<Claim>), ClaimError> {
-        let mut claims = Claims { lake: lake.clone(), shard: shard.to_owned(), seen: -1 };
+        let mut claims = Claims::unread(lake, shard);
         let found = claims.news().await?;
         Ok((claims, found))
+    }
+
+    /// The claims of a lake before any was read.
+    pub fn unread(lake: &Lake, shard: &str) -> Claims {
+        Claims { lake: lake.clone(), shard: shard.to_owned(), seen: -1 }
     }
 
     fn store(&self) -> &Store {

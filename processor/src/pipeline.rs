@@ -180,17 +180,12 @@ impl Processor {
     /// When the lake cannot be used, the shard is taken, or an interrupted batch cannot be finished.
     pub async fn open(lake: Lake, config: Config, metrics: Arc<Metrics>) -> Result<Processor, PipelineError> {
         let lock = lock_shard(&lake, &config.shard)?;
-        let mut tables = BTreeMap::new();
-        for table in COMMIT_ORDER {
-            tables.insert(table.name, LakeTable::open(&lake, table).await?);
-        }
-        let (claims, _) = Claims::open(&lake, &config.shard).await?;
         let mut processor = Processor {
             app_id: format!("logq-processor/{}", config.shard),
+            claims: Claims::unread(&lake, &config.shard),
             lake,
             config,
-            tables,
-            claims,
+            tables: BTreeMap::new(),
             ledger: Ledger::default(),
             seen: None,
             inputs: Arc::new(Inputs::default()),
@@ -212,7 +207,7 @@ impl Processor {
     }
 
     fn table(&self, table: &'static Table) -> &LakeTable {
-        self.tables.get(table.name).expect("all tables are opened by `open`")
+        self.tables.get(table.name).expect("`recover` opens all tables")
     }
 
     async fn applied(&self, table: &'static Table) -> Result<i64, PipelineError> {
@@ -412,7 +407,7 @@ impl Processor {
         let adds = stored?;
         for table in COMMIT_ORDER {
             let Some(files) = adds.get(table.name) else { continue };
-            let target = self.tables.get_mut(table.name).expect("all tables are opened by `open`");
+            let target = self.tables.get_mut(table.name).expect("`recover` opens all tables");
             target.append(files, &self.app_id, claim.sequence).await?;
             summary.lake_bytes += files.iter().map(|file| file.size.unsigned_abs()).sum::<u64>();
         }
