@@ -24,7 +24,7 @@ use futures::StreamExt;
 use logq_schemas::{Table, tables};
 use object_store::ObjectStoreExt;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -163,6 +163,8 @@ pub struct Processor {
     app_id: String,
     tables: BTreeMap<&'static str, LakeTable>,
     claims: Claims,
+    /// This shard's committed claims that still lie in the lake, oldest first.
+    committed: VecDeque<Claim>,
     ledger: Ledger,
     seen: Option<Seen>,
     inputs: Arc<Inputs>,
@@ -186,6 +188,7 @@ impl Processor {
             lake,
             config,
             tables: BTreeMap::new(),
+            committed: VecDeque::new(),
             ledger: Ledger::default(),
             seen: None,
             inputs: Arc::new(Inputs::default()),
@@ -233,10 +236,8 @@ impl Processor {
         let (open, closed): (Vec<Claim>, Vec<Claim>) =
             found.into_iter().partition(|claim| claim.shard == self.config.shard && claim.sequence > done);
         self.note_claims(&closed);
-        let now = chrono::Utc::now().timestamp_micros();
-        for claim in closed.iter().filter(|claim| claim.shard == self.config.shard) {
-            self.claims.remove_if_old(claim, now).await?;
-        }
+        self.committed = closed.into_iter().filter(|claim| claim.shard == self.config.shard).collect();
+        self.remove_old_claims().await?;
         let first_open = open.first().map_or(i64::MAX, |claim| claim.sequence);
         self.seen = Some(self.recent_records(first_open).await?);
         let mut summary = Summary::default();
@@ -250,6 +251,18 @@ impl Processor {
             summary.add(&self.carry_out(&claim, objects).await?);
         }
         Ok(summary)
+    }
+
+    /// Removes committed claims that no processor can need any more, so that a start reads few of them.
+    async fn remove_old_claims(&mut self) -> Result<(), PipelineError> {
+        let now = chrono::Utc::now().timestamp_micros();
+        while let Some(oldest) = self.committed.front() {
+            if !self.claims.remove_if_old(oldest, now).await? {
+                break;
+            }
+            self.committed.pop_front();
+        }
+        Ok(())
     }
 
     fn note_claims(&mut self, claims: &[Claim]) {
@@ -415,6 +428,9 @@ impl Processor {
         for object in &claim.objects {
             self.ledger.insert(object);
         }
+        // The objects of the claim are not needed to remove it.
+        self.committed.push_back(Claim { objects: Vec::new(), ..claim.clone() });
+        self.remove_old_claims().await?;
         self.metrics.add_batch(&summary, chrono::Utc::now().timestamp());
         tracing::info!(
             sequence = claim.sequence,
