@@ -7,15 +7,19 @@
 //! Names of options are Vector's where the meaning is Vector's. `${NAME}` and `${NAME:-default}`
 //! are replaced inside string values, `$$` is a dollar sign.
 
+pub mod component;
 pub mod options;
 mod raw;
 mod units;
 
-use crate::sources::Source;
+use crate::sinks::SinkConfig;
+use crate::sources::SourceConfig;
+use crate::transforms::TransformConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use units::{ByteSize, Span};
@@ -73,9 +77,59 @@ pub struct Config {
     pub spool: SpoolSize,
     /// Sources by name.
     #[serde(serialize_with = "raw::sources")]
-    pub sources: BTreeMap<String, Source>,
+    pub sources: BTreeMap<String, Arc<dyn SourceConfig>>,
+    /// Transforms by name.
+    #[serde(serialize_with = "raw::transforms", skip_serializing_if = "BTreeMap::is_empty")]
+    pub transforms: BTreeMap<String, Transform>,
     /// Sinks by name.
+    #[serde(serialize_with = "raw::sinks")]
     pub sinks: BTreeMap<String, Sink>,
+    /// `[[tests]]`: unit tests of the configuration, checked and run by `logq-collector test`.
+    #[serde(skip)]
+    pub tests: Vec<toml::Table>,
+}
+
+/// A configured transform.
+#[derive(Debug, Clone)]
+pub struct Transform {
+    /// Names of the sources and transforms it takes.
+    pub inputs: Vec<String>,
+    /// Its own settings.
+    pub settings: Arc<dyn TransformConfig>,
+}
+
+/// A configured sink.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// Names of the sources and transforms it takes.
+    pub inputs: Vec<String>,
+    /// How far it may fall behind.
+    pub buffer: Buffer,
+    /// Its own settings.
+    pub settings: Arc<dyn SinkConfig>,
+}
+
+/// How far a sink may fall behind before others feel it.
+#[derive(Debug, Clone, Copy, Default, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Buffer {
+    /// Most bytes of sealed segments that wait for this sink; none: the whole spool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+    /// What happens then.
+    #[serde(default)]
+    pub when_full: BufferFull,
+}
+
+/// What happens when a sink's buffer is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BufferFull {
+    /// Reading stops for everybody.
+    #[default]
+    Block,
+    /// The oldest records waiting for this sink are dropped and counted; others go on.
+    DropOldest,
 }
 
 /// Settings of the admin address.
@@ -144,82 +198,9 @@ pub struct SpoolLimits {
     pub compression: i32,
 }
 
-/// A configured sink.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Sink {
-    /// A directory.
-    File(FileSettings),
-    /// An S3 bucket.
-    AwsS3(Box<AwsS3Settings>),
-}
-
-/// Settings of a `file` sink.
-#[derive(Debug, Clone, Serialize)]
-pub struct FileSettings {
-    /// Names of the sources it takes.
-    pub inputs: Vec<String>,
-    /// Root directory.
-    pub path: PathBuf,
-}
-
-/// Settings of an `aws_s3` sink.
-#[derive(Debug, Clone, Serialize)]
-pub struct AwsS3Settings {
-    /// Names of the sources it takes.
-    pub inputs: Vec<String>,
-    /// Bucket name.
-    pub bucket: String,
-    /// Put before every key, as it is.
-    pub key_prefix: String,
-    /// Region of the bucket; the SDK's default chain otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// Another S3 service or endpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// `AES256`, `aws:kms` or `aws:kms:dsse`; the bucket's default otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_side_encryption: Option<String>,
-    /// KMS key for `aws:kms`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ssekms_key_id: Option<String>,
-    /// Storage class; the bucket's default otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub storage_class: Option<String>,
-    /// Credentials.
-    pub auth: Auth,
-    /// Time limits of requests.
-    pub request: Request,
-}
-
-/// A role to assume.
-#[derive(Debug, Clone, Serialize)]
-pub struct Auth {
-    /// ARN of the role.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub assume_role: Option<String>,
-    /// External id the role demands.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<String>,
-    /// Session name seen in CloudTrail.
-    pub session_name: String,
-    /// Region of the STS endpoint; the bucket's otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-}
-
-/// Time limits of requests.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Request {
-    /// Longest time for one upload.
-    pub timeout: Span,
-    /// Pauses between attempts.
-    pub backoff: Backoff,
-}
-
 /// Pauses between attempts: exponential with full jitter.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Backoff {
     /// Bound of the first pause.
     pub initial: Span,
@@ -233,13 +214,44 @@ impl Default for Backoff {
     }
 }
 
-impl Sink {
-    /// Names of the sources it takes.
-    pub fn inputs(&self) -> &[String] {
-        match self {
-            Self::File(settings) => &settings.inputs,
-            Self::AwsS3(settings) => &settings.inputs,
+/// Limits of one request to a service.
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// Longest time for one request.
+    pub timeout: Span,
+    /// Most deliveries in flight; fewer while the service is slow or throttles.
+    pub concurrency: usize,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            timeout: Span::from(options::REQUEST_TIMEOUT),
+            concurrency: options::REQUEST_CONCURRENCY,
+            backoff: Backoff::default(),
         }
+    }
+}
+
+impl Request {
+    /// Checks the limits; `key` is the path of the sink.
+    ///
+    /// # Errors
+    /// Names the key that can't work.
+    pub fn check(&self, key: &str) -> Result<(), component::Problem> {
+        if self.timeout.duration() > options::REQUEST_TIMEOUT_MAX || self.timeout.duration().is_zero() {
+            let most = Span::from(options::REQUEST_TIMEOUT_MAX);
+            let message = format!("must be more than 0 and at most {most}");
+            return Err(component::problem(format!("{key}.request.timeout"), message));
+        }
+        if !(1..=options::REQUEST_CONCURRENCY_MAX).contains(&self.concurrency) {
+            let message = format!("must be between 1 and {}", options::REQUEST_CONCURRENCY_MAX);
+            return Err(component::problem(format!("{key}.request.concurrency"), message));
+        }
+        Ok(())
     }
 }
 

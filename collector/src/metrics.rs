@@ -1,12 +1,14 @@
 //! Metrics: one table of everything the collector counts.
 //!
-//! Conservation, checked by tests: `collector_source_records_total` +
+//! Conservation, checked by tests, for every sink: `collector_sink_received_records_total{sink}` +
 //! `collector_spool_recovered_records_total{sink}` = `collector_sink_sent_records_total{sink}` +
-//! `collector_spool_dropped_records_total` + `collector_sink_lost_records_total{sink}` +
-//! `collector_batch_queued_records` + `collector_spool_records{sink}`, for every sink.
+//! `collector_sink_rejected_records_total{sink}` + `collector_sink_dropped_records_total{sink}` +
+//! `collector_sink_lost_records_total{sink}` + `collector_spool_records{sink}`. And for every
+//! transform: what it received is what it passed on plus what it dropped.
 //!
-//! Labels are closed: the names of configured sinks, nothing from the data.
+//! Labels are closed: names of configured components and fixed reasons, nothing from the data.
 
+use crate::transforms::Counts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,6 +25,9 @@ pub struct SinkLabel {
 
 type PerSink<M> = Family<SinkLabel, M>;
 
+/// Counters with labels from a closed set, in the order of the table.
+pub type Labelled = Family<Vec<(&'static str, String)>, Counter>;
+
 /// All metrics of the process.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "the table below describes every field, in the form operators read")]
@@ -36,7 +41,7 @@ pub struct Metrics {
     pub source_errors: Counter,
     pub source_files: Gauge,
     pub source_behind_bytes: Gauge,
-    pub batch_queued_records: Gauge,
+    pub batch_queued_bytes: Gauge,
     pub spool_bytes: Gauge,
     pub spool_segments: Gauge,
     pub spool_full: Gauge,
@@ -45,7 +50,12 @@ pub struct Metrics {
     pub spool_torn_bytes: Counter,
     pub spool_damaged_frames: Counter,
     pub spool_recovered_records: PerSink<Counter>,
-    pub spool_dropped_records: Counter,
+    pub transform_received_records: Labelled,
+    pub transform_dropped_records: Labelled,
+    pub transform_errors: Labelled,
+    pub sink_received_records: PerSink<Counter>,
+    pub sink_rejected_records: Labelled,
+    pub sink_dropped_records: Labelled,
     pub spool_records: PerSink<Gauge>,
     pub sink_sent_objects: PerSink<Counter>,
     pub sink_sent_bytes: PerSink<Counter>,
@@ -69,6 +79,13 @@ enum Cell {
     Gauge(Gauge),
     SinkCounter(PerSink<Counter>),
     SinkGauge(PerSink<Gauge>),
+    Labelled(Labelled),
+}
+
+impl From<Labelled> for Cell {
+    fn from(metric: Labelled) -> Self {
+        Self::Labelled(metric)
+    }
 }
 
 impl From<Counter> for Cell {
@@ -112,7 +129,7 @@ const TABLE: &[Row] = &[
     ("collector_source_errors", C, "errors", "", "Files or directories that could not be read, every attempt"),
     ("collector_source_files", G, "files", "", "Files being followed"),
     ("collector_source_behind_bytes", G, "bytes", "", "Bytes seen in followed files but not yet part of a record"),
-    ("collector_batch_queued_records", G, "records", "", "Records between source and spool"),
+    ("collector_batch_queued_bytes", G, "bytes", "", "Bytes of log files between source and spool"),
     ("collector_spool_bytes", G, "bytes", "", "Size of the spool on disk"),
     ("collector_spool_segments", G, "segments", "", "Segments in the spool"),
     ("collector_spool_full", G, "", "", "1 while the spool can't take more: at its limit, or the disk refuses writes"),
@@ -121,7 +138,12 @@ const TABLE: &[Row] = &[
     ("collector_spool_torn_bytes", C, "bytes", "", "Bytes of unfinished frames cut off at start; their records are read again"),
     ("collector_spool_damaged_frames", C, "frames", "", "Frames with a wrong checksum, skipped; their records are read again if the log still exists"),
     ("collector_spool_recovered_records", C, "records", "sink", "Records found in the spool at start that the sink did not have yet"),
-    ("collector_spool_dropped_records", C, "records", "", "Records dropped because the spool was full (spool.when_full = \"drop_newest\")"),
+    ("collector_transform_received_records", C, "records", "transform", "Records a transform was given"),
+    ("collector_transform_dropped_records", C, "records", "transform, reason", "Records a transform did not pass on"),
+    ("collector_transform_errors", C, "records", "transform", "Records a transform could not work on; they pass as they are unless also dropped"),
+    ("collector_sink_received_records", C, "records", "sink", "Records stored in the spool for a sink"),
+    ("collector_sink_rejected_records", C, "records", "sink, reason", "Records the other end refuses for good; kept in `<data_dir>/rejected`"),
+    ("collector_sink_dropped_records", C, "records", "sink, reason", "Records dropped because the spool or the sink's buffer was full and dropping is configured"),
     ("collector_spool_records", G, "records", "sink", "Records in the spool that the sink does not have yet"),
     ("collector_sink_sent_objects", C, "objects", "sink", "Landing objects delivered"),
     ("collector_sink_sent_bytes", C, "bytes", "sink", "Bytes of landing objects delivered"),
@@ -145,7 +167,7 @@ impl Metrics {
             self.source_errors.clone().into(),
             self.source_files.clone().into(),
             self.source_behind_bytes.clone().into(),
-            self.batch_queued_records.clone().into(),
+            self.batch_queued_bytes.clone().into(),
             self.spool_bytes.clone().into(),
             self.spool_segments.clone().into(),
             self.spool_full.clone().into(),
@@ -154,7 +176,12 @@ impl Metrics {
             self.spool_torn_bytes.clone().into(),
             self.spool_damaged_frames.clone().into(),
             self.spool_recovered_records.clone().into(),
-            self.spool_dropped_records.clone().into(),
+            self.transform_received_records.clone().into(),
+            self.transform_dropped_records.clone().into(),
+            self.transform_errors.clone().into(),
+            self.sink_received_records.clone().into(),
+            self.sink_rejected_records.clone().into(),
+            self.sink_dropped_records.clone().into(),
             self.spool_records.clone().into(),
             self.sink_sent_objects.clone().into(),
             self.sink_sent_bytes.clone().into(),
@@ -174,6 +201,7 @@ impl Metrics {
             let label = SinkLabel { sink: sink.to_owned() };
             for counter in [
                 &self.spool_recovered_records,
+                &self.sink_received_records,
                 &self.sink_sent_objects,
                 &self.sink_sent_bytes,
                 &self.sink_sent_records,
@@ -189,6 +217,31 @@ impl Metrics {
         self
     }
 
+    /// Counts what a transform did with `received` records.
+    pub fn transformed(&self, name: &str, received: u64, counts: &Counts) {
+        let label = ("transform", name.to_owned());
+        self.transform_received_records.get_or_create(&vec![label.clone()]).inc_by(received);
+        if counts.errors > 0 {
+            self.transform_errors.get_or_create(&vec![label.clone()]).inc_by(counts.errors);
+        }
+        for (reason, records) in &counts.dropped {
+            let labels = vec![label.clone(), ("reason", (*reason).to_owned())];
+            self.transform_dropped_records.get_or_create(&labels).inc_by(*records);
+        }
+    }
+
+    /// Counts records a sink will never get.
+    pub fn dropped(&self, sink: &str, reason: &str, records: u64) {
+        let labels = vec![("sink", sink.to_owned()), ("reason", reason.to_owned())];
+        self.sink_dropped_records.get_or_create(&labels).inc_by(records);
+    }
+
+    /// Counts records the other end of a sink refuses for good.
+    pub fn rejected(&self, sink: &str, reason: &str, records: u64) {
+        let labels = vec![("sink", sink.to_owned()), ("reason", reason.to_owned())];
+        self.sink_rejected_records.get_or_create(&labels).inc_by(records);
+    }
+
     /// All metrics in the text format Prometheus scrapes.
     pub fn text(&self) -> String {
         let mut registry = Registry::default();
@@ -197,6 +250,7 @@ impl Metrics {
                 Cell::Counter(metric) => registry.register(row.0, row.4, metric),
                 Cell::Gauge(metric) => registry.register(row.0, row.4, metric),
                 Cell::SinkCounter(metric) => registry.register(row.0, row.4, metric),
+                Cell::Labelled(metric) => registry.register(row.0, row.4, metric),
                 Cell::SinkGauge(metric) => registry.register(row.0, row.4, metric),
             }
         }
@@ -212,10 +266,10 @@ pub fn reference() -> String {
     let mut page = String::from(
         "# Metrics of logq-collector\n\n\
          Generated from `collector/src/metrics.rs`. Served at `/metrics` of the admin address.\n\n\
-         For every sink: `collector_source_records_total` + `collector_spool_recovered_records_total` = \
-         `collector_sink_sent_records_total` + `collector_sink_lost_records_total` + \
-         `collector_spool_dropped_records_total` + `collector_batch_queued_records` + \
-         `collector_spool_records`.\n\n\
+         For every sink: `collector_sink_received_records_total` + \
+         `collector_spool_recovered_records_total` = `collector_sink_sent_records_total` + \
+         `collector_sink_rejected_records_total` + `collector_sink_dropped_records_total` + \
+         `collector_sink_lost_records_total` + `collector_spool_records`.\n\n\
          | metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n",
     );
     for (name, kind, unit, labels, help) in TABLE {
@@ -235,6 +289,11 @@ mod tests {
     #[test]
     fn every_row_of_the_table_is_served_under_its_kind() {
         let metrics = Metrics::default().with_sinks(["out"].into_iter());
+        // A family without a series is not served.
+        let counts = Counts { dropped: [("sampled", 1)].into(), errors: 1 };
+        metrics.transformed("t", 1, &counts);
+        metrics.dropped("out", "spool_full", 1);
+        metrics.rejected("out", "too_old", 1);
         assert_eq!(metrics.rows().len(), TABLE.len());
         let text = metrics.text();
         for (name, kind, ..) in TABLE {

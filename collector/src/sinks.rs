@@ -1,26 +1,93 @@
-//! Sinks: where landing objects go.
+//! Sinks: where records go.
 //!
-//! Each sink is one task that takes sealed segments in order, delivers each as one landing object
-//! and acknowledges it. A delivery is repeated until it succeeds, with exponential back-off and full
-//! jitter; meanwhile the spool grows and other sinks go on. Only when the disk damaged a frame
-//! between writing and delivery can a record be missing, and then it is counted.
+//! Each sink is one task that takes sealed segments, delivers what each holds for it and
+//! acknowledges them in order. A delivery is repeated until it succeeds, with exponential back-off
+//! and full jitter; meanwhile the spool grows and other sinks go on. Only when the disk damaged a
+//! frame between writing and delivery, or when the other end refuses a record for good, does a
+//! record not arrive, and then it is counted.
 
+pub mod adaptive;
+pub mod aws;
 pub mod aws_s3;
+pub mod delivery;
 pub mod file;
 pub mod landing;
+pub mod rejected;
 
-use crate::config::{self, Backoff};
+use crate::config::component::{Described, Kind, Problem, Settings, read_settings};
+use crate::config::{Backoff, Config};
 use crate::metrics::{Metrics, SinkLabel};
-use crate::segment::Segment;
 use crate::spool::{Sealed, Spool};
 use crate::topology::Progress;
-use bytes::Bytes;
-use logq_schemas::landing::object_key;
+use adaptive::Adaptive;
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
+use rejected::Rejected;
 use std::collections::hash_map::RandomState;
+use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::future::Future;
 use std::hash::BuildHasher;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use delivery::{Delivery, Event, Object};
+
+/// Every kind of sink.
+pub const KINDS: &[Kind<dyn SinkConfig>] = &[kind::<file::FileSettings>(), kind::<aws_s3::AwsS3Settings>()];
+
+/// An entry of [`KINDS`].
+const fn kind<S: Settings + SinkConfig>() -> Kind<dyn SinkConfig> {
+    Kind {
+        name: S::KIND,
+        about: S::ABOUT,
+        options: S::options,
+        read: |key, table| Ok(read_settings::<S>(key, table)?),
+    }
+}
+
+/// Settings of a sink.
+#[async_trait]
+pub trait SinkConfig: Described {
+    /// Key and value of what no two sinks may share: a directory, a bucket with prefix.
+    fn exclusive(&self) -> Option<(&'static str, String)> {
+        None
+    }
+
+    /// Checks against the rest of the configuration; `key` is the path of the sink.
+    ///
+    /// # Errors
+    /// Names the key that can't work.
+    fn check_with(&self, key: &str, config: &Config) -> Result<(), Problem> {
+        let _ = (key, config);
+        Ok(())
+    }
+
+    /// Sets the sink up. Does not talk to the other end: one that is away at start must not keep
+    /// the node's logs from being spooled.
+    ///
+    /// # Errors
+    /// When the settings can't work on this machine.
+    async fn connect(&self, name: &str) -> Result<Box<dyn Sink>, SetupError>;
+}
+
+/// A connected sink.
+#[async_trait]
+pub trait Sink: Send + Sync + Debug {
+    /// Delivers everything a segment holds for this sink; returns once it is durable at the other
+    /// end. Never gives up on a failure that may pass: requests go through [`Context::retry`]. What
+    /// is refused for good goes to [`Context::reject`].
+    ///
+    /// Cancel-safe in the sense of at-least-once: a delivery that was cut off is repeated.
+    async fn deliver(&self, delivery: &Delivery, cx: &Context) -> Delivered;
+
+    /// Segments that may be delivered at the same time.
+    fn concurrency(&self) -> usize {
+        1
+    }
+}
 
 /// Why a sink can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -32,80 +99,60 @@ pub struct SetupError {
     pub what: &'static str,
     /// Why.
     #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+    pub source: Box<dyn StdError + Send + Sync>,
 }
 
-/// Why a delivery failed. All of these are worth another attempt: a missing bucket, a wrong policy
-/// or a full disk is repaired by people while the spool waits.
+/// Why one attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The segment can't be read, or the object can't be written to the directory.
+    /// A local file can't be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The object store refused or did not answer.
-    #[error(transparent)]
-    Store(#[from] object_store::Error),
+    /// The other end failed or did not understand; worth another attempt.
+    #[error("{0}")]
+    Service(#[source] Box<dyn StdError + Send + Sync>),
+    /// The other end asks for less.
+    #[error("throttled: {0}")]
+    Throttled(#[source] Box<dyn StdError + Send + Sync>),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// The other end refuses this very content; another attempt is pointless.
+    #[error("refused: {0}")]
+    Refused(#[source] Box<dyn StdError + Send + Sync>),
 }
 
-/// A connected sink.
-#[derive(Debug)]
-pub enum Sink {
-    /// A directory.
-    File(file::FileSink),
-    /// An S3 bucket.
-    AwsS3(aws_s3::S3Sink),
+impl From<tokio::task::JoinError> for DeliveryError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Io(io::Error::other(error))
+    }
 }
 
-/// One landing object: its key and its bytes in pieces.
-#[derive(Debug, Clone)]
-pub struct Object {
-    /// Key below the sink's root.
-    pub key: String,
-    /// Content, to be written one after the other.
-    pub parts: Vec<Bytes>,
-    /// Record lines in it.
+/// What a delivery brought to the other end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Records that arrived.
     pub records: u64,
+    /// Bytes sent for them.
+    pub bytes: u64,
+    /// Objects or requests they took.
+    pub objects: u64,
+    /// Records that were refused and handed to [`Context::reject`].
+    pub rejected: u64,
 }
 
-impl Object {
-    /// Size in bytes.
-    pub fn len(&self) -> usize {
-        self.parts.iter().map(Bytes::len).sum()
+impl Delivered {
+    /// One whole object arrived.
+    pub fn object(object: &Object) -> Self {
+        Self { records: object.records, bytes: object.len, objects: 1, rejected: 0 }
     }
 
-    /// An object is never empty: it has a header.
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-}
-
-impl Sink {
-    /// Sets a sink up.
-    ///
-    /// # Errors
-    /// When its settings can't work, or its directory can't be created.
-    pub async fn connect(name: &str, sink: &config::Sink) -> Result<Self, SetupError> {
-        match sink {
-            config::Sink::File(settings) => file::FileSink::new(name, settings).map(Self::File),
-            config::Sink::AwsS3(settings) => aws_s3::S3Sink::connect(name, settings).await.map(Self::AwsS3),
-        }
-    }
-
-    async fn deliver(&self, object: &Object) -> Result<(), DeliveryError> {
-        match self {
-            Self::File(sink) => sink.deliver(object).await,
-            Self::AwsS3(sink) => sink.deliver(object).await,
-        }
-    }
-
-    fn backoff(&self) -> Backoff {
-        match self {
-            Self::File(_) => Backoff::default(),
-            Self::AwsS3(sink) => sink.backoff(),
-        }
+    /// Takes in what another request brought.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.objects += other.objects;
+        self.rejected += other.rejected;
     }
 }
 
@@ -128,21 +175,164 @@ pub struct Wiring {
     pub progress: Arc<Progress>,
 }
 
-/// Delivers segments until the spool is closed and empty for this sink.
-///
-/// Cancel-safe: a delivery that was cut off is repeated under the same key.
-pub async fn run(sink: Sink, wiring: Wiring) {
-    loop {
-        wiring.progress.set_idle(true);
-        wiring.progress.set_waiting(true);
-        let Some(sealed) = wiring.spool.next(wiring.index).await else { return };
-        wiring.progress.set_waiting(false);
-        wiring.progress.set_idle(false);
-        if sealed.records > 0 {
-            deliver(&sink, &wiring, &sealed).await;
+/// What a delivery may use: retries, counters, the place for rejected records.
+#[derive(Debug)]
+pub struct Context {
+    /// Name of the sink.
+    pub name: String,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Signs of life.
+    pub progress: Arc<Progress>,
+    /// How many requests may be in flight.
+    pub adaptive: Adaptive,
+    rejected: Rejected,
+    label: SinkLabel,
+}
+
+impl Context {
+    /// A context for the named sink; `data_dir` is where rejected records are kept.
+    pub fn new(
+        name: &str,
+        data_dir: &std::path::Path,
+        concurrency: usize,
+        metrics: Arc<Metrics>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            metrics,
+            progress,
+            adaptive: Adaptive::new(concurrency),
+            rejected: Rejected::new(data_dir, name),
+            label: SinkLabel { sink: name.to_owned() },
         }
-        acknowledge(&wiring, sealed.id).await;
     }
+
+    /// Repeats an attempt until it succeeds, with pauses. Each attempt holds one place of
+    /// [`Context::adaptive`] and is cut off after `timeout`.
+    ///
+    /// # Errors
+    /// Only [`DeliveryError::Refused`].
+    pub async fn retry<T, F, Fut>(
+        &self,
+        backoff: Backoff,
+        timeout: Option<Duration>,
+        mut attempt: F,
+    ) -> Result<T, DeliveryError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, DeliveryError>>,
+    {
+        let mut failures = 0u32;
+        loop {
+            self.progress.beat();
+            self.metrics.sink_attempts.get_or_create(&self.label).inc();
+            let place = self.adaptive.enter().await;
+            let result = match timeout {
+                Some(limit) => match tokio::time::timeout(limit, attempt()).await {
+                    Ok(result) => result,
+                    Err(_) => Err(DeliveryError::Timeout(limit)),
+                },
+                None => attempt().await,
+            };
+            place.leave(match &result {
+                Ok(_) | Err(DeliveryError::Refused(_)) => adaptive::Outcome::Good,
+                Err(_) => adaptive::Outcome::Overload,
+            });
+            let error = match result {
+                Ok(value) => {
+                    self.recovered(failures);
+                    return Ok(value);
+                }
+                Err(error @ DeliveryError::Refused(_)) => {
+                    self.recovered(failures);
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            self.metrics.sink_errors.get_or_create(&self.label).inc();
+            self.metrics.sink_failing.get_or_create(&self.label).set(1);
+            self.progress.set_ready(false);
+            if failures == 0 {
+                tracing::error!(sink = self.name, error = %describe(&error),
+                    "delivery failed, trying again until it succeeds");
+            } else {
+                tracing::debug!(sink = self.name, failures, error = %describe(&error), "delivery failed again");
+            }
+            rest(pause(backoff, failures), &self.progress).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    fn recovered(&self, failures: u32) {
+        if failures > 0 {
+            tracing::info!(sink = self.name, failures, "sink works again");
+        }
+        self.progress.set_ready(true);
+        self.metrics.sink_failing.get_or_create(&self.label).set(0);
+    }
+
+    /// Keeps a record the other end refuses for good in `<data_dir>/rejected/<sink>.jsonl`, with a
+    /// reason from a fixed set. Counting is done by [`Delivered::rejected`] and here by reason.
+    pub fn reject(&self, reason: &'static str, event: &Event<'_>) {
+        self.metrics.rejected(&self.name, reason, 1);
+        self.rejected.keep(reason, event);
+    }
+}
+
+/// Delivers segments until the spool is closed and empty for this sink.
+pub async fn run(sink: Box<dyn Sink>, wiring: Wiring) {
+    let cx = Context::new(
+        &wiring.name,
+        wiring.spool.data_dir(),
+        sink.concurrency(),
+        wiring.metrics.clone(),
+        wiring.progress.clone(),
+    );
+    let mut flying = FuturesOrdered::new();
+    let mut last = 0;
+    let mut ended = false;
+    loop {
+        wiring.progress.set_idle(flying.is_empty());
+        wiring.progress.set_waiting(flying.is_empty());
+        let room = !ended && flying.len() < cx.adaptive.limit();
+        tokio::select! {
+            biased;
+            Some(id) = flying.next(), if !flying.is_empty() => acknowledge(&wiring, id).await,
+            next = wiring.spool.next(wiring.index, last), if room => match next {
+                Some(sealed) => {
+                    wiring.progress.set_waiting(false);
+                    wiring.progress.set_idle(false);
+                    last = sealed.id;
+                    flying.push_back(deliver(&*sink, &wiring, &cx, sealed));
+                }
+                None => ended = true,
+            },
+            else => return,
+        }
+    }
+}
+
+async fn deliver(sink: &dyn Sink, wiring: &Wiring, cx: &Context, sealed: Arc<Sealed>) -> u64 {
+    let expected = wiring.spool.records_for(&sealed, wiring.index);
+    if expected > 0 {
+        let delivery = Delivery {
+            sealed: sealed.clone(),
+            taker: wiring.spool.taker(wiring.index),
+            cluster: wiring.cluster.clone(),
+            node: wiring.node.clone(),
+        };
+        let delivered = sink.deliver(&delivery, cx).await;
+        let metrics = &wiring.metrics;
+        metrics.sink_sent_objects.get_or_create(&cx.label).inc_by(delivered.objects);
+        metrics.sink_sent_bytes.get_or_create(&cx.label).inc_by(delivered.bytes);
+        metrics.sink_sent_records.get_or_create(&cx.label).inc_by(delivered.records);
+        let lost = expected.saturating_sub(delivered.records + delivered.rejected);
+        metrics.sink_lost_records.get_or_create(&cx.label).inc_by(lost);
+        tracing::debug!(sink = wiring.name, segment = sealed.id, records = delivered.records, "delivered");
+    }
+    sealed.id
 }
 
 /// Notes a delivery, again and again until the disk takes the note: until then the segment occupies
@@ -153,7 +343,7 @@ async fn acknowledge(wiring: &Wiring, id: u64) {
         wiring.progress.beat();
         let (spool, index) = (wiring.spool.clone(), wiring.index);
         let noted = tokio::task::spawn_blocking(move || spool.acknowledge(index, id)).await;
-        let error: Box<dyn std::error::Error + Send + Sync> = match noted {
+        let error: Box<dyn StdError + Send + Sync> = match noted {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.into(),
             Err(error) => error.into(),
@@ -168,62 +358,16 @@ async fn acknowledge(wiring: &Wiring, id: u64) {
 }
 
 /// An error with its causes, on one line.
-fn describe(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-async fn deliver(sink: &Sink, wiring: &Wiring, sealed: &Arc<Sealed>) {
-    let label = SinkLabel { sink: wiring.name.clone() };
-    let metrics = &wiring.metrics;
-    let backoff = sink.backoff();
-    let mut attempt = 0u32;
-    loop {
-        wiring.progress.beat();
-        metrics.sink_attempts.get_or_create(&label).inc();
-        let result = match assemble(wiring, sealed).await {
-            Ok(object) => sink.deliver(&object).await.map(|()| object),
-            Err(error) => Err(error.into()),
-        };
-        match result {
-            Ok(object) => {
-                if attempt > 0 {
-                    tracing::info!(sink = wiring.name, attempt, "sink works again");
-                }
-                wiring.progress.set_ready(true);
-                metrics.sink_failing.get_or_create(&label).set(0);
-                metrics.sink_sent_objects.get_or_create(&label).inc();
-                metrics.sink_sent_bytes.get_or_create(&label).inc_by(object.len() as u64);
-                metrics.sink_sent_records.get_or_create(&label).inc_by(object.records);
-                let lost = sealed.records.saturating_sub(object.records);
-                metrics.sink_lost_records.get_or_create(&label).inc_by(lost);
-                tracing::debug!(
-                    sink = wiring.name,
-                    key = object.key,
-                    records = object.records,
-                    "object delivered"
-                );
-                return;
-            }
-            Err(error) => {
-                metrics.sink_errors.get_or_create(&label).inc();
-                metrics.sink_failing.get_or_create(&label).set(1);
-                wiring.progress.set_ready(false);
-                if attempt == 0 {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(
-                        sink = wiring.name,
-                        key = sealed.digest,
-                        error,
-                        "delivery failed, trying again until it succeeds"
-                    );
-                }
-                let wait = pause(backoff, attempt);
-                attempt = attempt.saturating_add(1);
-                rest(wait, &wiring.progress).await;
-            }
-        }
+pub fn describe(error: &(dyn StdError + 'static)) -> String {
+    let mut parts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        parts.push(error.to_string());
+        next = error.source();
     }
+    // Many errors print their cause themselves.
+    parts.dedup_by(|next, before| before.ends_with(next.as_str()));
+    parts.join(": ")
 }
 
 /// Sleeps, showing life while a back-off is longer than the health check is patient.
@@ -246,28 +390,6 @@ fn pause(backoff: Backoff, attempt: u32) -> Duration {
     // A fresh random state is random enough here and needs no generator.
     let random = RandomState::new().hash_one(attempt) as f64 / u64::MAX as f64;
     bound.mul_f64(random)
-}
-
-/// Reads a segment and puts header and trailer around its payloads.
-async fn assemble(wiring: &Wiring, sealed: &Arc<Sealed>) -> io::Result<Object> {
-    let key = object_key(&wiring.cluster, &wiring.node, &sealed.date, &sealed.digest);
-    let header = landing::header(&wiring.cluster, &wiring.node, sealed.id)?;
-    let sealed = sealed.clone();
-    let object = tokio::task::spawn_blocking(move || -> io::Result<Object> {
-        let segment = Segment::read(&sealed.path)?;
-        let records = segment.records();
-        if records < sealed.records {
-            tracing::error!(path = %sealed.path.display(), records = sealed.records - records,
-                "segment was damaged on disk, delivering what is left");
-        }
-        let payload = |frame: &crate::segment::Frame| segment.bytes.slice(frame.payload.clone());
-        let payloads = segment.frames.iter().filter(|frame| frame.records > 0).map(payload);
-        let trailer = landing::trailer(records)?;
-        let parts =
-            std::iter::once(Bytes::from(header)).chain(payloads).chain([Bytes::from(trailer)]).collect();
-        Ok(Object { key, parts, records })
-    });
-    object.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

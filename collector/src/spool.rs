@@ -22,12 +22,13 @@
 mod reserve;
 mod writer;
 
-use crate::config::{SpoolLimits, WhenFull};
+use crate::config::{Buffer, BufferFull, SpoolLimits, WhenFull};
+use crate::graph::Lane;
 use crate::metrics::{Metrics, SinkLabel};
 use crate::position::{Checkpoint, CheckpointError, Positions, replace_file, sync_directory};
-use crate::segment::{Digest, Segment};
+use crate::segment::{Digest, Section, Segment};
 use reserve::Reserve;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,7 +66,7 @@ pub enum SpoolError {
 }
 
 /// A sealed segment, ready for delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Sealed {
     /// Its number.
     pub id: u64,
@@ -73,12 +74,76 @@ pub struct Sealed {
     pub path: PathBuf,
     /// Size of the file in bytes.
     pub bytes: u64,
-    /// Records in it.
-    pub records: u64,
+    /// Records in it by lane; the sections' own lengths do not matter here.
+    pub portions: Vec<Portion>,
     /// UTC date of its first record.
     pub date: String,
-    /// 32 hex digits over its content's identity.
-    pub digest: String,
+    /// Over its content's identity.
+    pub digest: Digest,
+}
+
+/// The records of one lane in a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Portion {
+    /// Identity of the lane.
+    pub lane: String,
+    /// Names of the sinks that take it.
+    pub sinks: Vec<String>,
+    /// Records.
+    pub records: u64,
+}
+
+impl Sealed {
+    /// Records over all lanes.
+    pub fn records(&self) -> u64 {
+        self.portions.iter().map(|portion| portion.records).sum()
+    }
+}
+
+/// Adds the records of a section to the portions of its segment.
+fn count(portions: &mut Vec<Portion>, section: &Section) {
+    let same = |portion: &&mut Portion| (&portion.lane, &portion.sinks) == (&section.lane, &section.sinks);
+    let records = u64::from(section.records);
+    match portions.iter_mut().find(same) {
+        Some(portion) => portion.records += records,
+        None => portions.push(Portion { lane: section.lane.clone(), sinks: section.sinks.clone(), records }),
+    }
+}
+
+/// A sink as the spool knows it.
+#[derive(Debug, Clone, Default)]
+pub struct SinkSpec {
+    /// Its name.
+    pub name: String,
+    /// Identity of the lane it takes.
+    pub lane: String,
+    /// How far it may fall behind.
+    pub buffer: Buffer,
+}
+
+/// Tells which sections of a segment are for one sink.
+#[derive(Debug, Clone)]
+pub struct Taker {
+    /// Name of the sink.
+    pub sink: String,
+    /// Identity of its lane.
+    pub lane: String,
+    /// The sink was not configured when segments up to this number were written. It takes what
+    /// they hold for sinks that are no longer configured, so that a renamed sink loses nothing.
+    adopts: u64,
+    configured: Arc<BTreeSet<String>>,
+}
+
+impl Taker {
+    /// Whether a section of segment `id` is for this sink.
+    pub fn takes(&self, section: &Section, id: u64) -> bool {
+        self.takes_from(&section.sinks, id)
+    }
+
+    fn takes_from(&self, sinks: &[String], id: u64) -> bool {
+        sinks.contains(&self.sink)
+            || (id <= self.adopts && !sinks.iter().any(|sink| self.configured.contains(sink)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,8 +151,12 @@ struct State {
     sealed: BTreeMap<u64, Arc<Sealed>>,
     /// The last segment each sink has, in the order of the configured sinks.
     cursors: Vec<u64>,
+    /// Segments behind the cursor that a sink will never get, because its buffer was full.
+    shed: Vec<BTreeSet<u64>>,
+    /// Segments handed to a sink and not acknowledged yet.
+    taken: Vec<u64>,
     open_bytes: u64,
-    open_records: u64,
+    open: Vec<Portion>,
     /// Positions as of the last sealed segment, and its number.
     durable: Positions,
     durable_segment: u64,
@@ -102,7 +171,9 @@ struct State {
 pub struct Spool {
     data_dir: PathBuf,
     limits: SpoolLimits,
-    sinks: Vec<String>,
+    sinks: Vec<SinkSpec>,
+    takers: Vec<Taker>,
+    lanes: Vec<Lane>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     /// Signalled when room was made.
@@ -113,7 +184,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens the spool in `data_dir` for the named sinks, recovering what a previous run left.
+    /// Opens the spool in `data_dir` for the sinks of `lanes`, recovering what a previous run left.
     /// Returns the positions where sources resume.
     ///
     /// # Errors
@@ -122,16 +193,20 @@ impl Spool {
     pub fn open(
         data_dir: &Path,
         limits: SpoolLimits,
-        sinks: Vec<String>,
+        lanes: Vec<Lane>,
+        buffers: &BTreeMap<String, Buffer>,
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, Positions), SpoolError> {
         let spool_dir = data_dir.join("spool");
         fs::create_dir_all(&spool_dir).map_err(|source| io_error("creating", &spool_dir, source))?;
         let lock = lock(data_dir)?;
+        let sinks = specs(&lanes, buffers);
         let (covered, mut positions) = Checkpoint::load(&data_dir.join("positions.json"))?;
         let known = load_cursors(&data_dir.join("sinks.json"))?;
-        let cursors = sinks.iter().map(|sink| known.get(sink).copied().unwrap_or(0)).collect();
-        let mut state = State { cursors, ..State::default() };
+        let cursors = sinks.iter().map(|sink| known.get(&sink.name).copied().unwrap_or(0)).collect();
+        let none = || sinks.iter().map(|_| BTreeSet::new()).collect();
+        let taken = vec![0; sinks.len()];
+        let mut state = State { cursors, shed: none(), taken, ..State::default() };
         let done = state.cursors.iter().copied().min().unwrap_or(u64::MAX);
         let mut last = known.values().copied().fold(covered, u64::max);
         let mut gap = false;
@@ -160,10 +235,6 @@ impl Spool {
                 }
             }
             if let Some(sealed) = sealed {
-                for (sink, _) in sinks.iter().zip(&state.cursors).filter(|(_, cursor)| **cursor < id) {
-                    let label = SinkLabel { sink: sink.clone() };
-                    metrics.spool_recovered_records.get_or_create(&label).inc_by(sealed.records);
-                }
                 state.sealed.insert(id, Arc::new(sealed));
             }
         }
@@ -175,10 +246,20 @@ impl Spool {
         if let Err(error) = state.reserve.hold() {
             tracing::warn!(path = %data_dir.display(), %error, "disk is full, nothing is stored until it is not");
         }
+        let takers = takers(&sinks, &known, last);
+        for (taker, cursor) in takers.iter().zip(&state.cursors) {
+            let waiting = state.sealed.range(cursor.saturating_add(1)..);
+            let records: u64 = waiting.map(|(_, sealed)| portion_of(sealed, taker)).sum();
+            let label = SinkLabel { sink: taker.sink.clone() };
+            metrics.spool_recovered_records.get_or_create(&label).inc_by(records);
+        }
+        warn_about_orphans(&state, &takers, &metrics);
         let spool = Self {
             data_dir: data_dir.to_owned(),
             limits,
             sinks,
+            takers,
+            lanes,
             metrics,
             state: Mutex::new(state),
             room: Condvar::new(),
@@ -189,21 +270,29 @@ impl Spool {
         Ok((Arc::new(spool), positions))
     }
 
-    /// The next sealed segment the sink does not have yet; waits for one. `None` once the spool is
-    /// closed and the sink has everything.
+    /// The first sealed segment behind `after` that the sink does not have yet; waits for one.
+    /// `None` once the spool is closed and there is no other.
     ///
-    /// Cancel-safe: nothing changes before [`Spool::acknowledge`].
-    pub async fn next(&self, sink: usize) -> Option<Arc<Sealed>> {
+    /// Cancel-safe: nothing changes before [`Spool::acknowledge`], except that the segment will not
+    /// be dropped in favour of newer ones.
+    pub async fn next(&self, sink: usize, after: u64) -> Option<Arc<Sealed>> {
         loop {
             let sealed = self.sealed.notified();
             tokio::pin!(sealed);
             // Registered before looking, so that no seal in between is missed.
             sealed.as_mut().enable();
             {
-                let state = self.lock();
-                let cursor = state.cursors.get(sink).copied().unwrap_or(u64::MAX);
-                if let Some((_, next)) = state.sealed.range(cursor.saturating_add(1)..).next() {
-                    return Some(next.clone());
+                let mut state = self.lock();
+                let from = state.cursors.get(sink).copied().unwrap_or(u64::MAX).max(after).saturating_add(1);
+                let shed = state.shed.get(sink);
+                let wanted = |id: &u64| shed.is_none_or(|shed| !shed.contains(id));
+                let next =
+                    state.sealed.range(from..).find(|(id, _)| wanted(id)).map(|(_, next)| next.clone());
+                if let Some(next) = next {
+                    if let Some(taken) = state.taken.get_mut(sink) {
+                        *taken = next.id.max(*taken);
+                    }
+                    return Some(next);
                 }
                 if state.closed {
                     return None;
@@ -211,6 +300,21 @@ impl Spool {
             }
             sealed.await;
         }
+    }
+
+    /// Records a segment holds for a sink.
+    pub fn records_for(&self, sealed: &Sealed, sink: usize) -> u64 {
+        self.takers.get(sink).map_or(0, |taker| portion_of(sealed, taker))
+    }
+
+    /// Which sections of a segment are for a sink.
+    pub fn taker(&self, sink: usize) -> Taker {
+        self.takers[sink].clone()
+    }
+
+    /// Where the collector keeps everything it must not lose.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// Notes durably that the sink has every segment up to `id`, and removes segments that every
@@ -223,6 +327,9 @@ impl Spool {
         let mut state = self.lock();
         if let Some(cursor) = state.cursors.get_mut(sink) {
             *cursor = id.max(*cursor);
+        }
+        if let Some(shed) = state.shed.get_mut(sink) {
+            *shed = shed.split_off(&(id + 1));
         }
         let mut result = self.tidy(&mut state);
         if result.is_err() && state.reserve.release() {
@@ -238,26 +345,77 @@ impl Spool {
     }
 
     fn tidy(&self, state: &mut State) -> Result<(), SpoolError> {
-        let cursors: BTreeMap<&String, u64> = self.sinks.iter().zip(state.cursors.iter().copied()).collect();
+        let cursors: BTreeMap<&String, u64> =
+            self.sinks.iter().map(|sink| &sink.name).zip(state.cursors.iter().copied()).collect();
         let path = self.data_dir.join("sinks.json");
         let text = serde_json::to_vec(&cursors).map_err(|error| io_error("encoding", &path, error.into()))?;
         replace_file(&path, &text).map_err(|source| io_error("writing", &path, source))?;
-        let done = state.cursors.iter().copied().min().unwrap_or(u64::MAX);
-        let Some((&first, _)) = state.sealed.first_key_value() else { return Ok(()) };
-        if first > done {
+        let done: Vec<u64> = state.sealed.keys().copied().filter(|id| state.is_done(*id)).collect();
+        if done.is_empty() {
             return Ok(());
         }
         self.store_checkpoint(state)?;
-        while let Some(entry) = state.sealed.first_entry().filter(|entry| *entry.key() <= done) {
-            let path = entry.get().path.clone();
+        for id in done {
+            let Some(path) = state.sealed.get(&id).map(|sealed| sealed.path.clone()) else { continue };
             match fs::remove_file(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(io_error("removing", &path, source)),
             }
-            entry.remove();
+            state.sealed.remove(&id);
         }
         Ok(())
+    }
+
+    /// Drops the oldest segments of sinks that are further behind than their buffer allows and are
+    /// configured to lose records rather than hold up others.
+    fn shed(&self) {
+        let mut state = self.lock();
+        let mut changed = false;
+        for (index, sink) in self.sinks.iter().enumerate() {
+            let Some(limit) = sink.buffer.max_bytes else { continue };
+            if sink.buffer.when_full != BufferFull::DropOldest {
+                continue;
+            }
+            let cursor = state.cursors[index].max(state.taken[index]);
+            let waiting: Vec<Arc<Sealed>> = state
+                .sealed
+                .range(cursor.saturating_add(1)..)
+                .filter(|(id, sealed)| {
+                    !state.shed[index].contains(id) && portion_of(sealed, &self.takers[index]) > 0
+                })
+                .map(|(_, sealed)| sealed.clone())
+                .collect();
+            let mut bytes: u64 = waiting.iter().map(|sealed| sealed.bytes).sum();
+            for sealed in waiting {
+                if bytes <= limit.bytes() as u64 {
+                    break;
+                }
+                bytes -= sealed.bytes;
+                let records = portion_of(&sealed, &self.takers[index]);
+                self.metrics.dropped(&sink.name, "buffer_full", records);
+                tracing::warn!(sink = sink.name, records, "buffer is full, oldest records dropped");
+                state.shed[index].insert(sealed.id);
+                changed = true;
+            }
+        }
+        if changed && let Err(error) = self.tidy(&mut state) {
+            tracing::warn!(%error, "dropped segments not removed yet");
+        }
+        self.publish(&state);
+    }
+
+    /// True when a sink is further behind than its buffer allows and everybody waits for it.
+    fn is_held_up(&self, state: &State) -> bool {
+        self.sinks.iter().enumerate().any(|(index, sink)| {
+            let blocks = sink.buffer.when_full == BufferFull::Block;
+            blocks
+                && sink.buffer.max_bytes.is_some_and(|limit| {
+                    let waiting = state.sealed.range(state.cursors[index].saturating_add(1)..);
+                    let waiting = waiting.filter(|(_, sealed)| portion_of(sealed, &self.takers[index]) > 0);
+                    waiting.map(|(_, sealed)| sealed.bytes).sum::<u64>() >= limit.bytes() as u64
+                })
+        })
     }
 
     fn store_checkpoint(&self, state: &mut State) -> Result<(), SpoolError> {
@@ -272,20 +430,14 @@ impl Spool {
     /// True when every sink has every record.
     pub fn is_drained(&self) -> bool {
         let state = self.lock();
-        let done = state.cursors.iter().copied().min().unwrap_or(u64::MAX);
-        state.open_records == 0 && state.sealed.last_key_value().is_none_or(|(id, _)| *id <= done)
+        state.open.iter().all(|portion| portion.records == 0)
+            && state.sealed.keys().all(|id| state.is_done(*id))
     }
 
     /// True while a sealed segment waits for a sink.
     pub fn has_backlog(&self) -> bool {
         let state = self.lock();
-        let done = state.cursors.iter().copied().min().unwrap_or(u64::MAX);
-        state.sealed.last_key_value().is_some_and(|(id, _)| *id > done)
-    }
-
-    /// Configured names of the sinks.
-    pub fn sinks(&self) -> &[String] {
-        &self.sinks
+        state.sealed.keys().any(|id| !state.is_done(*id))
     }
 
     /// Ends the writing side: sinks get what is left and then `None`.
@@ -312,7 +464,7 @@ impl Spool {
     }
 
     fn is_full(&self, state: &State) -> bool {
-        Self::size(state) >= self.limits.max_bytes.bytes() as u64
+        Self::size(state) >= self.limits.max_bytes.bytes() as u64 || self.is_held_up(state)
     }
 
     /// Makes sure that notes will fit before more data is stored.
@@ -338,12 +490,64 @@ impl Spool {
         self.metrics.spool_bytes.set(gauge(Self::size(state)));
         let open = u64::from(state.open_bytes > 0);
         self.metrics.spool_segments.set(gauge(state.sealed.len() as u64 + open));
-        for (sink, cursor) in self.sinks.iter().zip(&state.cursors) {
-            let waiting = state.sealed.range(cursor.saturating_add(1)..);
-            let records = waiting.map(|(_, sealed)| sealed.records).sum::<u64>() + state.open_records;
-            let label = SinkLabel { sink: sink.clone() };
+        for (index, taker) in self.takers.iter().enumerate() {
+            let waiting = state.sealed.range(state.cursors[index].saturating_add(1)..);
+            let waiting = waiting.filter(|(id, _)| !state.shed[index].contains(id));
+            let records: u64 = waiting.map(|(_, sealed)| portion_of(sealed, taker)).sum();
+            let open = state.open.iter().filter(|portion| portion.sinks.contains(&taker.sink));
+            let records = records + open.map(|portion| portion.records).sum::<u64>();
+            let label = SinkLabel { sink: taker.sink.clone() };
             self.metrics.spool_records.get_or_create(&label).set(gauge(records));
         }
+    }
+}
+
+impl State {
+    /// True when no sink needs a segment any more.
+    fn is_done(&self, id: u64) -> bool {
+        self.cursors.iter().zip(&self.shed).all(|(cursor, shed)| id <= *cursor || shed.contains(&id))
+    }
+}
+
+fn portion_of(sealed: &Sealed, taker: &Taker) -> u64 {
+    let ours = sealed.portions.iter().filter(|portion| taker.takes_from(&portion.sinks, sealed.id));
+    ours.map(|portion| portion.records).sum()
+}
+
+/// The sinks of all lanes by name, in the order of their names: the order of the configuration.
+fn specs(lanes: &[Lane], buffers: &BTreeMap<String, Buffer>) -> Vec<SinkSpec> {
+    let spec = |lane: &Lane, name: &String| {
+        let buffer = buffers.get(name).copied().unwrap_or_default();
+        (name.clone(), SinkSpec { name: name.clone(), lane: lane.id.clone(), buffer })
+    };
+    let all = lanes.iter().flat_map(|lane| lane.sinks.iter().map(move |name| spec(lane, name)));
+    all.collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+fn takers(sinks: &[SinkSpec], known: &BTreeMap<String, u64>, last: u64) -> Vec<Taker> {
+    let configured: Arc<BTreeSet<String>> = Arc::new(sinks.iter().map(|sink| sink.name.clone()).collect());
+    let taker = |sink: &SinkSpec| Taker {
+        sink: sink.name.clone(),
+        lane: sink.lane.clone(),
+        adopts: if known.contains_key(&sink.name) { 0 } else { last },
+        configured: configured.clone(),
+    };
+    sinks.iter().map(taker).collect()
+}
+
+/// Says what will be removed because no configured sink takes it.
+fn warn_about_orphans(state: &State, takers: &[Taker], metrics: &Metrics) {
+    let mut orphans: BTreeMap<String, u64> = BTreeMap::new();
+    for sealed in state.sealed.values() {
+        for portion in &sealed.portions {
+            if !takers.iter().any(|taker| taker.takes_from(&portion.sinks, sealed.id)) {
+                *orphans.entry(portion.sinks.join(",")).or_default() += portion.records;
+            }
+        }
+    }
+    for (sinks, records) in orphans {
+        tracing::error!(sinks, records, "spooled records of sinks that are no longer configured are dropped");
+        metrics.dropped(&sinks, "sink_removed", records);
     }
 }
 
@@ -391,7 +595,7 @@ fn segment_files(dir: &Path) -> Result<BTreeMap<u64, PathBuf>, SpoolError> {
 /// `None` instead of a segment when it held nothing and was removed.
 fn recover(id: u64, path: PathBuf, metrics: &Metrics) -> Result<(Option<Sealed>, Segment), SpoolError> {
     let segment = Segment::read(&path).map_err(|source| io_error("reading", &path, source))?;
-    metrics.spool_torn_bytes.inc_by(segment.torn() as u64);
+    metrics.spool_torn_bytes.inc_by(segment.torn());
     metrics.spool_damaged_frames.inc_by(u64::from(segment.damaged));
     if segment.torn() > 0 || segment.damaged > 0 {
         tracing::warn!(path = %path.display(), bytes = segment.torn(), frames = segment.damaged,
@@ -403,23 +607,20 @@ fn recover(id: u64, path: PathBuf, metrics: &Metrics) -> Result<(Option<Sealed>,
     }
     let file =
         File::options().write(true).open(&path).map_err(|source| io_error("opening", &path, source))?;
-    file.set_len(segment.end as u64).map_err(|source| io_error("cutting", &path, source))?;
+    file.set_len(segment.end).map_err(|source| io_error("cutting", &path, source))?;
     file.sync_all().map_err(|source| io_error("syncing", &path, source))?;
     let sealed_path = path.with_extension("seg");
     if path != sealed_path {
         fs::rename(&path, &sealed_path).map_err(|source| io_error("sealing", &path, source))?;
     }
-    let mut digest = Digest::default();
-    segment.frames.iter().for_each(|frame| digest.update(&frame.footer));
+    let (mut digest, mut portions) = (Digest::default(), Vec::new());
+    for frame in &segment.frames {
+        digest.update(&frame.footer);
+        frame.footer.sections.iter().for_each(|section| count(&mut portions, section));
+    }
     let time = segment.frames.iter().map(|frame| frame.footer.time.as_str()).find(|time| !time.is_empty());
-    let sealed = Sealed {
-        id,
-        path: sealed_path,
-        bytes: segment.end as u64,
-        records: segment.records(),
-        date: utc_date(time.unwrap_or_default()),
-        digest: digest.hex(),
-    };
+    let date = utc_date(time.unwrap_or_default());
+    let sealed = Sealed { id, path: sealed_path, bytes: segment.end, portions, date, digest };
     Ok((Some(sealed), segment))
 }
 

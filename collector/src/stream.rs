@@ -1,12 +1,14 @@
 //! A stream: where records come from.
 //!
 //! For container logs a stream is one file of one container and one standard stream. Its metadata
-//! is written once per landing object and not per record. Everything here comes from the path
-//! `<pods>/<namespace>_<pod>_<uid>/<container>/<restart>.log`; no API server is asked.
+//! is written once per landing object and not per record. The owner comes from the path
+//! `<pods>/<namespace>_<pod>_<uid>/<container>/<restart>.log`; labels, image and workload from the
+//! API server, when it is asked.
 
 use crate::position::Fingerprint;
+use logq_schemas::landing;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Standard stream a line was written to.
@@ -79,42 +81,73 @@ impl Owner {
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
 
+/// What is known about a container beside its path: from the API server, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Pod labels.
+    pub labels: BTreeMap<String, String>,
+    /// Container image.
+    pub image: String,
+    /// Workload that owns the pod as `Kind/name`.
+    pub workload: String,
+    /// Further resource attributes under their OpenTelemetry names.
+    pub resource: BTreeMap<String, String>,
+    /// How the pod wants its logs read.
+    pub hints: Hints,
+}
+
+/// How a pod wants its logs read, from its annotations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Format for the `parse` transform.
+    pub parser: Option<String>,
+    /// Rule for joining lines of one record, by name.
+    pub multiline: Option<String>,
+}
+
 /// One stream, shared by all its records.
 #[derive(Debug)]
 pub struct Stream {
-    /// Number of this stream within the process; never reused.
+    /// Number of this stream within the process; never reused. A stream whose description changes
+    /// (new labels) is a new stream with a new key and the same `id`.
     pub key: u64,
-    /// Identity of the file.
-    pub id: Fingerprint,
-    /// The container it belongs to.
-    pub owner: Arc<Owner>,
-    /// Standard stream.
-    pub stdio: Stdio,
-    /// Name of the file when it was first read.
-    pub file: String,
+    /// Everything known about where the records come from, as the landing format writes it; its
+    /// number is given per object.
+    pub about: landing::Stream,
+    /// How its records want to be read.
+    pub hints: Hints,
 }
 
 impl Stream {
-    /// A stream of a file.
-    pub fn new(id: Fingerprint, owner: Arc<Owner>, stdio: Stdio, path: &Path) -> Self {
+    /// A stream with the given description; `about.id` must be the identity of its content.
+    pub fn new(about: landing::Stream) -> Self {
+        Self { key: NEXT_KEY.fetch_add(1, Ordering::Relaxed), about, hints: Hints::default() }
+    }
+
+    /// A stream of a container's log file.
+    pub fn of_file(id: Fingerprint, owner: &Owner, stdio: Stdio, path: &Path, meta: &Meta) -> Self {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { key: NEXT_KEY.fetch_add(1, Ordering::Relaxed), id, owner, stdio, file }
+        let about = landing::Stream {
+            id: id.to_string(),
+            namespace: owner.namespace.clone(),
+            pod: owner.pod.clone(),
+            pod_uid: owner.pod_uid.clone(),
+            container: owner.container.clone(),
+            restart: Some(owner.restart),
+            stdio: stdio.as_str().to_owned(),
+            file,
+            image: meta.image.clone(),
+            labels: meta.labels.clone(),
+            workload: meta.workload.clone(),
+            resource: meta.resource.clone(),
+            ..landing::Stream::default()
+        };
+        Self { hints: meta.hints.clone(), ..Self::new(about) }
     }
 
     /// The stream line of the landing format, under the number it has in the object.
-    pub fn landing(&self, number: u32) -> logq_schemas::landing::Stream {
-        logq_schemas::landing::Stream {
-            stream: number,
-            id: self.id.to_string(),
-            namespace: self.owner.namespace.clone(),
-            pod: self.owner.pod.clone(),
-            pod_uid: self.owner.pod_uid.clone(),
-            container: self.owner.container.clone(),
-            restart: Some(self.owner.restart),
-            stdio: self.stdio.as_str().to_owned(),
-            file: self.file.clone(),
-            ..Default::default()
-        }
+    pub fn landing(&self, number: u32) -> landing::Stream {
+        landing::Stream { stream: number, ..self.about.clone() }
     }
 }
 

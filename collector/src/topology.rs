@@ -1,11 +1,11 @@
 //! Every thread, task, queue and limit of the collector, on one screen.
 //!
 //! ```text
-//! thread source-<name>   one per source        files → batches
+//! thread source-<name>   one per source        files → batches → transforms → lanes
 //!   ▼ channel: 2 batches of about batch.max_bytes   (empty ones return the same way)
 //! thread spool                                 batches → frames → sealed segments
 //!   ▼ directory: at most spool.max_bytes
-//! task sink-<name>       one per sink          segments → landing objects, in order, forever retried
+//! task sink-<name>       one per sink          segments → requests, acknowledged in order, forever retried
 //! task admin                                   /metrics /healthz /readyz
 //! ```
 //!
@@ -14,11 +14,13 @@
 //! `shutdown_timeout`, then the rest waits in the spool.
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Buffer, Config};
+use crate::graph::{self, Graph};
 use crate::metrics::Metrics;
 use crate::sinks;
-use crate::sources::{self, Source};
+use crate::sources;
 use crate::spool::{self, Spool, SpoolError};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,6 +40,14 @@ pub enum RunError {
     /// The spool can't be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A transform can't be set up.
+    #[error("transforms.{name}: {message}")]
+    Transform {
+        /// Its name.
+        name: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
     /// A sink can't be set up.
     #[error(transparent)]
     Sink(#[from] sinks::SetupError),
@@ -81,8 +91,13 @@ impl RunError {
 pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let metrics = Arc::new(Metrics::default().with_sinks(config.sinks.keys().map(String::as_str)));
-    let names: Vec<String> = config.sinks.keys().cloned().collect();
-    let (spool, positions) = Spool::open(&config.data_dir, config.spool_limits(), names, metrics.clone())?;
+    let graph = Graph::build(&config, metrics.clone())
+        .map_err(|(name, message)| RunError::Transform { name, message })?;
+    let buffers: BTreeMap<String, Buffer> =
+        config.sinks.iter().map(|(name, sink)| (name.clone(), sink.buffer)).collect();
+    let lanes = graph::lanes(&config);
+    let (spool, positions) =
+        Spool::open(&config.data_dir, config.spool_limits(), lanes, &buffers, metrics.clone())?;
     let stop = CancellationToken::new();
     let health = Arc::new(Health::default());
     let admin = match config.admin.address {
@@ -107,7 +122,7 @@ pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), Run
     let mut source_threads = Vec::new();
     for (name, source) in config.sources.clone() {
         let wiring = sources::Wiring {
-            output: output.clone(),
+            output: sources::Output { entrance: graph.entrance(&name), sender: output.clone() },
             // The first source reuses the emptied buffers; further ones allocate theirs.
             empty: empty.take().unwrap_or_else(|| sync_channel(1).1),
             limits: config.batch,
@@ -115,8 +130,12 @@ pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), Run
             stop: stop.clone(),
             progress: health.add(&format!("source {name}")),
             metrics: metrics.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            node: config.node.clone(),
+            data_dir: config.data_dir.clone(),
+            name,
         };
-        source_threads.push(thread("source", move || Source::run(source, wiring))?);
+        source_threads.push(thread("source", move || source.run(wiring))?);
     }
     drop((output, positions));
 
@@ -131,7 +150,7 @@ pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), Run
             metrics: metrics.clone(),
             progress: health.add(&format!("sink {name}")),
         };
-        let sink = sinks::Sink::connect(name, sink).await?;
+        let sink = sink.settings.connect(name).await?;
         sink_tasks.spawn(sinks::run(sink, wiring));
     }
     tracing::info!(path = %config.data_dir.display(), sources = config.sources.len(), sinks = config.sinks.len(),

@@ -93,10 +93,25 @@ pub struct Stream {
     /// Pod labels, when metadata is known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Name of the collector's source component.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Host the records come from, when it is not the node of the header.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// OpenTelemetry `service.name`, or what comes closest to it (systemd unit, Fluent tag).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// Workload that owns the pod as `Kind/name`, for example `Deployment/api`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub workload: String,
+    /// Further resource attributes under their OpenTelemetry names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource: BTreeMap<String, String>,
 }
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Record<'a> {
     /// [`Stream::stream`] this record belongs to.
     pub s: u32,
@@ -114,6 +129,21 @@ pub struct Record<'a> {
     /// Set when the collector cut or split an oversized line: `truncated` or `split`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cow<'a, str>>,
+    /// OpenTelemetry `SeverityNumber`, 1 to 24, when the collector parsed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u8>,
+    /// Severity as written in the record, when the collector parsed it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub sv: Option<Cow<'a, str>>,
+    /// Trace id, 32 lower-case hex digits, when the collector parsed it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub tr: Option<Cow<'a, str>>,
+    /// Span id, 16 lower-case hex digits, when the collector parsed it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub sp: Option<Cow<'a, str>>,
+    /// Attributes that the collector parsed out of a body that is not JSON, or that came beside it.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub a: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Last line of a landing object.

@@ -1,7 +1,9 @@
 //! Every option with its default and the reason for it: the one place for limits, and the source of
 //! the reference page.
 
+use super::component::{Kind, Row};
 use super::{ByteSize, Span, WhenFull};
+use crate::{sinks, sources, transforms};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -38,6 +40,9 @@ pub const SEGMENT_AGE: Duration = Duration::from_secs(10);
 /// Default of `segment.compression_level`: level 1 packs logs 8 to 12 times at several hundred MB/s;
 /// higher levels cost the node more CPU than they save in transfer.
 pub const COMPRESSION_LEVEL: i32 = 1;
+
+/// Smallest and largest accepted `segment.compression_level`; below 0 is faster and packs less.
+pub const COMPRESSION_RANGE: (i32, i32) = (-7, 19);
 
 /// Default of `spool.max_bytes`: about an hour of 2 MB/s of logs at a compression of 8, and a
 /// twentieth of a 20 GiB node disk.
@@ -83,36 +88,43 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest accepted `request.timeout`: below the 120 s after which the health check calls a stage stuck.
 pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(100);
 
-/// One line of the reference page: key, default, meaning.
-type Row = (&'static str, String, &'static str);
+/// Default of `request.concurrency`.
+pub const REQUEST_CONCURRENCY: usize = 4;
+/// Largest accepted `request.concurrency`.
+pub const REQUEST_CONCURRENCY_MAX: usize = 64;
 
-fn span(duration: Duration) -> String {
+/// A duration in the reference page.
+pub fn span(duration: Duration) -> String {
     format!("`\"{}\"`", Span::from(duration))
 }
 
-fn size(bytes: usize) -> String {
+/// A default in the reference page.
+pub fn size(bytes: usize) -> String {
     format!("`\"{}\"`", ByteSize::new(bytes))
 }
 
-fn text(value: &str) -> String {
+/// A default in the reference page.
+pub fn text(value: &str) -> String {
     format!("`\"{value}\"`")
 }
 
-fn none() -> String {
+/// A default in the reference page.
+pub fn none() -> String {
     "none".to_owned()
 }
 
-fn plain(text: &str) -> String {
+/// A default in the reference page.
+pub fn plain(text: &str) -> String {
     text.to_owned()
 }
 
-fn required() -> String {
+/// A default in the reference page.
+pub fn required() -> String {
     "required".to_owned()
 }
 
 #[rustfmt::skip]
 fn sections() -> Vec<(&'static str, &'static str, Vec<Row>)> {
-    let backoff = super::Backoff::default();
     vec![
         ("top level", "Keys before the first section.", vec![
             ("data_dir", required(), "Directory for spool, positions and lock. One collector at a time. Must survive restarts of the pod (hostPath)"),
@@ -130,41 +142,12 @@ fn sections() -> Vec<(&'static str, &'static str, Vec<Row>)> {
         ("[segment]", "A segment becomes one landing object.", vec![
             ("max_bytes", size(SEGMENT_BYTES), "A segment is sealed at this size (compressed); also the memory an upload takes"),
             ("max_age", span(SEGMENT_AGE), "… and at this age: the larger part of the delay from line to object"),
-            ("compression_level", format!("`{COMPRESSION_LEVEL}`"), "zstd level, 1 to 19"),
+            ("compression_level", format!("`{COMPRESSION_LEVEL}`"), "zstd level, -7 to 19; below 0 is faster and packs less"),
         ]),
         ("[spool]", "The buffer on disk.", vec![
             ("max_bytes", size(SPOOL_BYTES), "Size of the spool on disk, at least four segments"),
             ("when_full", text("block"), "`block`: stop reading, the log files are the buffer. `drop_newest`: drop and count"),
             ("fsync_interval", span(FSYNC_INTERVAL), "Longest time before data of the open segment is synced; sealed segments always are"),
-        ]),
-        ("[sources.<name>] type = \"kubernetes_logs\"", "Container logs of this node, in the runtime's CRI format.", vec![
-            ("pods_dir", text(PODS_DIR), "Directory `<namespace>_<pod>_<uid>/<container>/<n>.log` live in"),
-            ("glob_minimum_cooldown", span(GLOB_COOLDOWN), "Time between scans for new files; a directory watch usually makes it shorter"),
-            ("max_read_bytes", size(READ_BYTES), "Bytes read from a file before the next one gets its turn"),
-            ("max_line_bytes", size(LINE_BYTES), "Longest record; longer ones are delivered in pieces marked `cut: split`"),
-            ("rotate_wait", span(ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
-            ("max_open_files", format!("`{OPEN_FILES}`"), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
-        ]),
-        ("[sinks.<name>] type = \"file\"", "Landing objects in a directory.", vec![
-            ("inputs", required(), "Names of sources; every sink takes all sources in this version"),
-            ("path", required(), "Root directory; created if missing"),
-        ]),
-        ("[sinks.<name>] type = \"aws_s3\"", "Landing objects in an S3 bucket. Credentials: the AWS SDK's default chain. An ACL can't be set; use bucket-owner-enforced ownership.", vec![
-            ("inputs", required(), "Names of sources; every sink takes all sources in this version"),
-            ("bucket", required(), "Name of the bucket"),
-            ("key_prefix", text(""), "Put before every key as it is; end it with `/` for a folder"),
-            ("region", plain("the SDK's"), "Region of the bucket"),
-            ("endpoint", none(), "URL of another endpoint or S3 service; plain HTTP only when it begins with `http://`"),
-            ("server_side_encryption", plain("the bucket's"), "`AES256`, `aws:kms` or `aws:kms:dsse`"),
-            ("ssekms_key_id", none(), "KMS key, with `aws:kms` or `aws:kms:dsse`"),
-            ("storage_class", plain("the bucket's"), "For example `STANDARD_IA`"),
-            ("auth.assume_role", none(), "ARN of a role to assume"),
-            ("auth.external_id", none(), "External id the role demands"),
-            ("auth.session_name", text(SESSION_NAME), "Session name seen in CloudTrail"),
-            ("auth.region", plain("`region`"), "Region of the STS endpoint"),
-            ("request.timeout", span(REQUEST_TIMEOUT), "Longest time for one upload"),
-            ("request.backoff.initial", span(backoff.initial.duration()), "Bound of the pause after the first failure; doubles, with full jitter"),
-            ("request.backoff.max", span(backoff.max.duration()), "Largest bound of a pause; attempts never end"),
         ]),
     ]
 }
@@ -190,10 +173,57 @@ pub fn reference() -> String {
          ```\n",
     );
     for (title, intro, rows) in sections() {
-        let _ = write!(page, "\n## {title}\n\n{intro}\n\n| key | default | meaning |\n|---|---|---|\n");
-        for (key, default, help) in rows {
-            let _ = writeln!(page, "| `{key}` | {default} | {help} |");
-        }
+        write_section(&mut page, title, intro, rows);
     }
+    write_kinds(&mut page, "sources", sources::KINDS, &[]);
+    let inputs = ("inputs", required(), "Names of the sources and transforms it takes");
+    write_kinds(&mut page, "transforms", transforms::KINDS, std::slice::from_ref(&inputs));
+    let buffer = [
+        inputs,
+        ("buffer.max_bytes", plain("the spool"), "Most bytes of sealed segments that wait for this sink"),
+        (
+            "buffer.when_full",
+            text("block"),
+            "`block`: reading stops for everybody. `drop_oldest`: the oldest waiting records of this sink are dropped and counted",
+        ),
+    ];
+    write_kinds(&mut page, "sinks", sinks::KINDS, &buffer);
     page
+}
+
+fn write_kinds<T: ?Sized>(page: &mut String, section: &str, kinds: &[Kind<T>], common: &[Row]) {
+    for kind in kinds {
+        let title = format!("[{section}.<name>] type = \"{}\"", kind.name);
+        write_section(page, &title, kind.about, common.iter().cloned().chain((kind.options)()).collect());
+    }
+}
+
+fn write_section(page: &mut String, title: &str, intro: &str, rows: Vec<Row>) {
+    let _ = write!(page, "\n## {title}\n\n{intro}\n\n| key | default | meaning |\n|---|---|---|\n");
+    for (key, default, help) in rows {
+        let _ = writeln!(page, "| `{key}` | {default} | {help} |");
+    }
+}
+
+/// The lines every sink with requests has.
+pub fn request_rows() -> Vec<Row> {
+    let request = super::Request::default();
+    vec![
+        ("request.timeout", span(request.timeout.duration()), "Longest time for one request"),
+        (
+            "request.concurrency",
+            format!("`{}`", request.concurrency),
+            "Most deliveries in flight; fewer while the service is slow or throttles",
+        ),
+        (
+            "request.backoff.initial",
+            span(request.backoff.initial.duration()),
+            "Bound of the pause after the first failure; doubles, with full jitter",
+        ),
+        (
+            "request.backoff.max",
+            span(request.backoff.max.duration()),
+            "Largest bound of a pause; attempts never end",
+        ),
+    ]
 }

@@ -1,187 +1,150 @@
-//! Sink `aws_s3`: landing objects in a bucket, one `PutObject` each.
+//! Sink `aws_s3`: landing objects in a bucket.
 //!
-//! Credentials come from the AWS SDK's default chain (environment, profile, web identity for IRSA,
-//! container endpoint for EKS Pod Identity, instance metadata), optionally exchanged for a role in
-//! the logging account. They are kept until shortly before they expire.
-//!
-//! An ACL can't be set: the S3 client used here signs a fixed set of headers, and S3 refuses an
-//! unsigned `x-amz-acl`. Buckets with "bucket owner enforced" ownership, the default since 2023,
-//! need none: objects belong to the bucket's owner.
+//! Keys are a function of the content, so a repeated upload replaces itself with the same bytes.
 
-use super::{DeliveryError, Object, SetupError};
-use crate::config::{AwsS3Settings, Backoff};
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use futures::future::BoxFuture;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
-use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, ClientOptions, CredentialProvider, ObjectStore, PutOptions, PutPayload,
-    RetryConfig,
-};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::sync::Mutex;
+use super::aws::{self, Auth};
+use super::{Context, Delivered, Delivery, DeliveryError, Object, SetupError, Sink, SinkConfig};
+use crate::config::component::{Problem, Row, Settings, problem};
+use crate::config::{Request, options};
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
+use serde::{Deserialize, Serialize};
 
-/// Credentials are renewed this long before they expire: longer than an upload takes.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
+/// Settings of an `aws_s3` sink.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsS3Settings {
+    /// Bucket name.
+    pub bucket: String,
+    /// Put before every key, as it is.
+    #[serde(default)]
+    pub key_prefix: String,
+    /// Region of the bucket; the SDK's default chain otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Another S3 service or endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// `AES256`, `aws:kms` or `aws:kms:dsse`; the bucket's default otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_side_encryption: Option<String>,
+    /// KMS key for `aws:kms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssekms_key_id: Option<String>,
+    /// Storage class; the bucket's default otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    /// Credentials.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Limits of requests.
+    #[serde(default)]
+    pub request: Request,
+}
 
-/// Credentials without an expiry may still be rotated in place; they are looked up again after this.
-const RENEW_STATIC: Duration = Duration::from_secs(900);
+impl Settings for AwsS3Settings {
+    const KIND: &'static str = "aws_s3";
+    const ABOUT: &'static str = "Landing objects in an S3 bucket. Credentials: the AWS SDK's default chain.";
 
-/// A bucket that takes landing objects.
+    fn options() -> Vec<Row> {
+        use options::{none, plain, required, text};
+        let mut rows = vec![
+            ("bucket", required(), "Name of the bucket"),
+            ("key_prefix", text(""), "Put before every key as it is; end it with `/` for a folder"),
+            ("server_side_encryption", plain("the bucket's"), "`AES256`, `aws:kms` or `aws:kms:dsse`"),
+            ("ssekms_key_id", none(), "KMS key, with `aws:kms` or `aws:kms:dsse`"),
+            ("storage_class", plain("the bucket's"), "For example `STANDARD_IA`"),
+        ];
+        rows.extend(aws::auth_rows());
+        rows.extend(options::request_rows());
+        rows
+    }
+
+    fn check(&self, key: &str) -> Result<(), Problem> {
+        if self.bucket.is_empty() || self.bucket.contains('/') {
+            let message = "must be the name of a bucket, without s3:// or a path";
+            return Err(problem(format!("{key}.bucket"), message));
+        }
+        if self.key_prefix.starts_with('/') {
+            return Err(problem(format!("{key}.key_prefix"), "must not begin with `/`: S3 keys do not"));
+        }
+        aws::check_endpoint(key, self.endpoint.as_deref())?;
+        let encryption = self.server_side_encryption.as_deref();
+        if !matches!(encryption, None | Some("AES256" | "aws:kms" | "aws:kms:dsse")) {
+            let message = "must be AES256, aws:kms or aws:kms:dsse";
+            return Err(problem(format!("{key}.server_side_encryption"), message));
+        }
+        if self.ssekms_key_id.is_some() && !encryption.is_some_and(|kind| kind.starts_with("aws:kms")) {
+            let message = "needs server_side_encryption = \"aws:kms\"";
+            return Err(problem(format!("{key}.ssekms_key_id"), message));
+        }
+        self.auth.check(key)?;
+        self.request.check(key)
+    }
+}
+
+#[async_trait]
+impl SinkConfig for AwsS3Settings {
+    fn exclusive(&self) -> Option<(&'static str, String)> {
+        Some(("bucket", format!("s3://{}/{} at {:?}", self.bucket, self.key_prefix, self.endpoint)))
+    }
+
+    async fn connect(&self, _name: &str) -> Result<Box<dyn Sink>, SetupError> {
+        let timeout = self.request.timeout.duration();
+        let sdk = self.auth.load(self.region.as_deref(), self.endpoint.as_deref(), timeout).await;
+        let config = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(self.endpoint.is_some());
+        Ok(Box::new(S3Sink { client: Client::from_conf(config.build()), settings: self.clone() }))
+    }
+}
+
 #[derive(Debug)]
-pub struct S3Sink {
-    store: AmazonS3,
-    prefix: String,
-    options: PutOptions,
-    timeout: Duration,
-    backoff: Backoff,
+struct S3Sink {
+    client: Client,
+    settings: AwsS3Settings,
+}
+
+#[async_trait]
+impl Sink for S3Sink {
+    fn concurrency(&self) -> usize {
+        self.settings.request.concurrency
+    }
+
+    async fn deliver(&self, delivery: &Delivery, cx: &Context) -> Delivered {
+        let object = delivery.object(cx).await;
+        let request = &self.settings.request;
+        let put = cx.retry(request.backoff, Some(request.timeout.duration()), || self.put(&object));
+        match put.await {
+            Ok(()) => Delivered::object(&object),
+            Err(_) => Delivered::default(),
+        }
+    }
 }
 
 impl S3Sink {
-    /// Sets up the client. Does not talk to the bucket: a bucket that is away at start must not
-    /// keep the node's logs from being spooled.
-    ///
-    /// # Errors
-    /// When the settings can't work.
-    pub async fn connect(name: &str, settings: &AwsS3Settings) -> Result<Self, SetupError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        let sdk = loader.load().await;
-        let region = settings.region.clone().or_else(|| sdk.region().map(ToString::to_string));
-        let provider = match &settings.auth.assume_role {
-            Some(role) => {
-                let mut builder = aws_config::sts::AssumeRoleProvider::builder(role)
-                    .session_name(settings.auth.session_name.clone())
-                    .configure(&sdk);
-                if let Some(id) = &settings.auth.external_id {
-                    builder = builder.external_id(id);
-                }
-                if let Some(region) = settings.auth.region.clone().or_else(|| region.clone()) {
-                    builder = builder.region(Region::new(region));
-                }
-                Some(SharedCredentialsProvider::new(builder.build().await))
-            }
-            None => sdk.credentials_provider(),
-        };
-        let fail = |what, source: Box<dyn std::error::Error + Send + Sync>| SetupError {
-            name: name.to_owned(),
-            what,
-            source,
-        };
-        let provider = provider.ok_or_else(|| fail("finding credentials", "the chain is empty".into()))?;
-        let store = build(settings, region, provider)
-            .map_err(|error| fail("setting up the S3 client", Box::new(error)))?;
-        let mut attributes = Attributes::new();
-        if let Some(class) = &settings.storage_class {
-            attributes.insert(Attribute::StorageClass, class.clone().into());
-        }
-        Ok(Self {
-            store,
-            prefix: settings.key_prefix.clone(),
-            options: PutOptions { attributes, ..PutOptions::default() },
-            timeout: settings.request.timeout.duration(),
-            backoff: settings.request.backoff,
-        })
-    }
-
-    /// Pauses between attempts.
-    pub fn backoff(&self) -> Backoff {
-        self.backoff
-    }
-
-    /// Uploads one object.
-    ///
-    /// # Errors
-    /// When S3 refuses it or does not answer in time. It may then still have been stored; the next
-    /// attempt writes the same bytes under the same key.
-    pub async fn deliver(&self, object: &Object) -> Result<(), DeliveryError> {
-        let path = Path::from(format!("{}{}", self.prefix, object.key));
-        let payload: PutPayload = object.parts.iter().cloned().collect();
-        let put = self.store.put_opts(&path, payload, self.options.clone());
-        match tokio::time::timeout(self.timeout, put).await {
-            Ok(result) => Ok(result.map(drop)?),
-            Err(_) => Err(DeliveryError::Timeout(self.timeout)),
-        }
-    }
-}
-
-fn build(
-    settings: &AwsS3Settings,
-    region: Option<String>,
-    provider: SharedCredentialsProvider,
-) -> object_store::Result<AmazonS3> {
-    let allow_http = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(&settings.bucket)
-        // S3 answers a wrong region with a redirect that names the right one.
-        .with_region(region.unwrap_or_else(|| "us-east-1".to_owned()))
-        .with_credentials(Arc::new(Credentials { provider, cached: Mutex::new(None) }))
-        .with_allow_http(allow_http)
-        .with_client_options(
-            ClientOptions::new()
-                .with_timeout(settings.request.timeout.duration())
-                .with_allow_http(allow_http),
-        )
-        // Retries are the sink's own, visible in its metrics and without an end.
-        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let Some(algorithm) = &settings.server_side_encryption {
-        builder = builder.with_config("aws_server_side_encryption".parse::<AmazonS3ConfigKey>()?, algorithm);
-    }
-    if let Some(key_id) = &settings.ssekms_key_id {
-        builder = builder.with_config("aws_sse_kms_key_id".parse::<AmazonS3ConfigKey>()?, key_id);
-    }
-    builder.build()
-}
-
-/// Hands the SDK's credentials to the S3 client.
-#[derive(Debug)]
-struct Credentials {
-    provider: SharedCredentialsProvider,
-    cached: Mutex<Option<(Arc<AwsCredential>, SystemTime)>>,
-}
-
-impl Credentials {
-    async fn current(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut cached = self.cached.lock().await;
-        let now = SystemTime::now();
-        if let Some((credential, renew_at)) = cached.as_ref().filter(|(_, renew_at)| now < *renew_at) {
-            tracing::trace!(renew_at = ?renew_at, "credentials reused");
-            return Ok(credential.clone());
-        }
-        let fresh = self.provider.provide_credentials().await.map_err(|error| {
-            object_store::Error::Generic { store: "S3 credentials", source: Box::new(error) }
-        })?;
-        let renew_at = fresh
-            .expiry()
-            .map_or(now + RENEW_STATIC, |expiry| expiry.checked_sub(RENEW_BEFORE).unwrap_or(now));
-        let credential = Arc::new(AwsCredential {
-            key_id: fresh.access_key_id().to_owned(),
-            secret_key: fresh.secret_access_key().to_owned(),
-            token: fresh.session_token().map(str::to_owned),
+    async fn put(&self, object: &Object) -> Result<(), DeliveryError> {
+        let whole = object.clone();
+        let body = tokio::task::spawn_blocking(move || {
+            let mut body = vec![0; usize::try_from(whole.len).map_err(std::io::Error::other)?];
+            whole.read_at(0, &mut body)?;
+            std::io::Result::Ok(body)
         });
-        *cached = Some((credential.clone(), renew_at));
-        Ok(credential)
-    }
-}
-
-impl CredentialProvider for Credentials {
-    type Credential = AwsCredential;
-
-    // The trait is an async one in its boxed form.
-    fn get_credential<'life, 'future>(
-        &'life self,
-    ) -> BoxFuture<'future, object_store::Result<Arc<AwsCredential>>>
-    where
-        'life: 'future,
-        Self: 'future,
-    {
-        Box::pin(self.current())
+        let settings = &self.settings;
+        let put = self
+            .client
+            .put_object()
+            .bucket(&settings.bucket)
+            .key(format!("{}{}", settings.key_prefix, object.key))
+            .set_storage_class(settings.storage_class.as_deref().map(StorageClass::from))
+            .set_server_side_encryption(
+                settings.server_side_encryption.as_deref().map(ServerSideEncryption::from),
+            )
+            .set_ssekms_key_id(settings.ssekms_key_id.clone())
+            .body(ByteStream::from(body.await??));
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(DeliveryError::Service(Box::new(error))),
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! frame behind. Bodies are never altered: valid UTF-8 goes out as JSON text, anything else as
 //! base64.
 
-use crate::batch::{Batch, Encoding, Record};
+use crate::batch::{Batch, Cut, Encoding, Record};
 use crate::stream::Stream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +25,7 @@ pub struct Renderer {
     lines: Lines,
     numbers: HashMap<u64, u32>,
     map: Vec<u32>,
+    used: Vec<bool>,
     compressor: zstd::bulk::Compressor<'static>,
     compressed: Vec<u8>,
 }
@@ -39,6 +40,7 @@ impl Renderer {
             lines: Lines::default(),
             numbers: HashMap::new(),
             map: Vec::new(),
+            used: Vec::new(),
             compressor: zstd::bulk::Compressor::new(level)?,
             compressed: Vec::new(),
         })
@@ -53,14 +55,24 @@ impl Renderer {
     ///
     /// # Errors
     /// When zstd fails.
-    pub fn render(&mut self, batch: &Batch) -> io::Result<&[u8]> {
+    pub fn render(&mut self, batch: &Batch, records: &[Record]) -> io::Result<&[u8]> {
         self.compressed.clear();
-        if batch.records.is_empty() {
+        if records.is_empty() {
             return Ok(&self.compressed);
         }
         self.lines.used = 0;
         self.map.clear();
-        for stream in &batch.streams {
+        // Streams of records that did not come this far are not worth a line.
+        self.used.clear();
+        self.used.resize(batch.streams.len(), false);
+        for record in records {
+            self.used[record.stream as usize] = true;
+        }
+        for (stream, used) in batch.streams.iter().zip(&self.used) {
+            if !used {
+                self.map.push(u32::MAX);
+                continue;
+            }
             let next = u32::try_from(self.numbers.len()).map_err(io::Error::other)?;
             let number = *self.numbers.entry(stream.key).or_insert(next);
             if number == next {
@@ -68,7 +80,7 @@ impl Renderer {
             }
             self.map.push(number);
         }
-        for record in &batch.records {
+        for record in records {
             self.lines.record(batch, record, self.map[record.stream as usize]);
         }
         let lines = &self.lines.bytes[..self.lines.used];
@@ -170,8 +182,8 @@ impl Lines {
     }
 
     fn record(&mut self, batch: &Batch, record: &Record, number: u32) {
-        let time = batch.bytes(record.arena, record.time);
-        let body = batch.bytes(record.arena, record.body);
+        let time = batch.bytes(record.time);
+        let body = batch.bytes(record.body);
         // Two numbers of at most 20 digits, the keys and the closing part: well below 128 bytes.
         self.room(time.len() + 128);
         self.put(b"{\"s\":");
@@ -192,8 +204,15 @@ impl Lines {
             self.room(text.len());
             self.put(text.as_bytes());
         }
-        self.room(32);
-        self.put(if record.split { b"\",\"cut\":\"split\"}\n" } else { b"\"}\n" });
+        let extra = batch.bytes(record.extra);
+        self.room(extra.len() + 32);
+        self.put(match record.cut {
+            Cut::No => b"\"",
+            Cut::Split => b"\",\"cut\":\"split\"",
+            Cut::Truncated => b"\",\"cut\":\"truncated\"",
+        });
+        self.put(extra);
+        self.put(b"}\n");
     }
 
     /// Appends text with JSON escapes. Works on bytes: multi-byte characters pass through.
@@ -257,16 +276,17 @@ fn escape(byte: u8, out: &mut [u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Arena, Span};
+    use crate::batch::Span;
     use crate::position::Fingerprint;
-    use crate::stream::{Owner, Stdio};
+    use crate::stream::{Meta, Owner, Stdio};
     use proptest::prelude::*;
     use std::path::Path;
     use std::sync::Arc;
 
     fn batch(bodies: &[&[u8]]) -> Batch {
-        let owner = Arc::new(Owner::parse("shop_api_u1", "api", "0.log").unwrap());
-        let stream = Stream::new(Fingerprint(1), owner, Stdio::Stdout, Path::new("p/0.log"));
+        let owner = Owner::parse("shop_api_u1", "api", "0.log").unwrap();
+        let stream =
+            Stream::of_file(Fingerprint(1), &owner, Stdio::Stdout, Path::new("p/0.log"), &Meta::default());
         let mut batch = Batch { streams: vec![Arc::new(stream)], ..Batch::default() };
         for (i, body) in bodies.iter().enumerate() {
             let start = batch.joined.len();
@@ -275,15 +295,19 @@ mod tests {
             batch.joined.extend_from_slice(body);
             batch.records.push(Record {
                 stream: 0,
-                arena: Arena::Joined,
                 encoding: Encoding::Unchecked,
-                split: i == 1,
+                cut: if i == 1 { Cut::Split } else { Cut::No },
                 offset: i as u64 * 100,
-                time: Span::of(start, middle),
-                body: Span::of(middle, batch.joined.len()),
+                time: Span::joined(start, middle),
+                body: Span::joined(middle, batch.joined.len()),
+                extra: Span::default(),
             });
         }
         batch
+    }
+
+    fn render<'a>(renderer: &'a mut Renderer, batch: &Batch) -> io::Result<&'a [u8]> {
+        renderer.render(batch, &batch.records)
     }
 
     fn bodies_of(text: &[u8]) -> Vec<Vec<u8>> {
@@ -304,7 +328,8 @@ mod tests {
     #[test]
     fn a_frame_is_what_the_format_says() {
         let mut renderer = Renderer::new(1).unwrap();
-        let compressed = renderer.render(&batch(&[b"say \"hi\"\t\\", b"\xff\x00", b""])).unwrap().to_vec();
+        let compressed =
+            render(&mut renderer, &batch(&[b"say \"hi\"\t\\", b"\xff\x00", b""])).unwrap().to_vec();
         let text = zstd::decode_all(&compressed[..]).unwrap();
         let expected = concat!(
             r#"{"stream":0,"id":"00000000000000000000000000000001","namespace":"shop","pod":"api","pod_uid":"u1","container":"api","restart":0,"stdio":"stdout","file":"0.log"}"#,
@@ -329,7 +354,7 @@ mod tests {
             if reset {
                 renderer.reset();
             }
-            renderer.render(&batch).unwrap();
+            render(&mut renderer, &batch).unwrap();
             assert_eq!(count(renderer.text()), expected);
         }
     }
@@ -341,7 +366,7 @@ mod tests {
                 let mut body = vec![b'a'; 17];
                 body[place] = byte;
                 let mut renderer = Renderer::new(1).unwrap();
-                renderer.render(&batch(&[&body])).unwrap();
+                render(&mut renderer, &batch(&[&body])).unwrap();
                 assert_eq!(bodies_of(renderer.text()), [body], "byte {byte} at {place}");
             }
         }
@@ -354,7 +379,7 @@ mod tests {
             let mut all: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
             all.push(text.as_bytes());
             let mut renderer = Renderer::new(1).unwrap();
-            renderer.render(&batch(&all)).unwrap();
+            render(&mut renderer, &batch(&all)).unwrap();
             prop_assert_eq!(bodies_of(renderer.text()), all);
         }
     }

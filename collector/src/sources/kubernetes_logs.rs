@@ -20,14 +20,17 @@ pub mod lines;
 pub mod reader;
 
 use crate::batch::Batch;
-use crate::config::{ByteSize, Span};
+use crate::config::component::{Problem, Row, problem, within};
+use crate::config::{self, ByteSize, Span, options};
 use crate::position::{Advance, Fingerprint, Position};
-use crate::sources::Wiring;
+use crate::sources::{SourceConfig, Wiring};
 use discover::{Candidate, Discovery, Key, Stage};
 use reader::{Limits, Outcome, Tail, gzip_length, identify};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Shortest time between looks at one file: bounds latency and idle cost at once.
@@ -42,11 +45,10 @@ const DAMAGED_AFTER: Duration = Duration::from_secs(60);
 /// removing a log and its compressed copy appearing.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
-/// Checked settings of the source.
-#[derive(Debug, Clone)]
+/// Settings of the source.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Name of the source.
-    pub name: String,
     /// The directory the kubelet keeps pod logs in.
     pub pods_dir: PathBuf,
     /// Time between scans for new files.
@@ -61,8 +63,58 @@ pub struct Settings {
     pub max_open_files: usize,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pods_dir: options::PODS_DIR.into(),
+            glob_minimum_cooldown: Span::from(options::GLOB_COOLDOWN),
+            max_read_bytes: ByteSize::new(options::READ_BYTES),
+            max_line_bytes: ByteSize::new(options::LINE_BYTES),
+            rotate_wait: Span::from(options::ROTATE_WAIT),
+            max_open_files: options::OPEN_FILES,
+        }
+    }
+}
+
+impl config::component::Settings for Settings {
+    const KIND: &'static str = "kubernetes_logs";
+    const ABOUT: &'static str = "Container logs of this node, in the runtime's CRI format.";
+
+    #[rustfmt::skip]
+    fn options() -> Vec<Row> {
+        use options::{plain, size, span, text};
+        vec![
+            ("pods_dir", text(options::PODS_DIR), "Directory `<namespace>_<pod>_<uid>/<container>/<n>.log` live in"),
+            ("glob_minimum_cooldown", span(options::GLOB_COOLDOWN), "Time between scans for new files; a directory watch usually makes it shorter"),
+            ("max_read_bytes", size(options::READ_BYTES), "Bytes read from a file before the next one gets its turn"),
+            ("max_line_bytes", size(options::LINE_BYTES), "Longest record; longer ones are delivered in pieces marked `cut: split`"),
+            ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
+            ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
+        ]
+    }
+
+    fn check(&self, key: &str) -> Result<(), Problem> {
+        within(&format!("{key}.max_read_bytes"), self.max_read_bytes, options::LINE_BYTES_RANGE)?;
+        within(&format!("{key}.max_line_bytes"), self.max_line_bytes, options::LINE_BYTES_RANGE)?;
+        if self.max_open_files == 0 {
+            return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+impl SourceConfig for Settings {
+    fn exclusive(&self) -> Option<(&'static str, String)> {
+        Some(("pods_dir", self.pods_dir.display().to_string()))
+    }
+
+    fn run(&self, wiring: Wiring) {
+        run(self.clone(), wiring);
+    }
+}
+
 /// Runs the source until it is stopped.
-pub fn run(settings: Settings, wiring: Wiring) {
+fn run(settings: Settings, wiring: Wiring) {
     raise_descriptor_limit();
     let mut reader = Reader::new(settings, wiring);
     while !reader.wiring.stop.is_cancelled() && !reader.closed {
@@ -273,7 +325,7 @@ impl Reader {
         let (records, bytes) = (self.batch.records.len() as u64, self.batch.raw_bytes);
         metrics.source_records.inc_by(records);
         metrics.source_read_bytes.inc_by(bytes);
-        metrics.batch_queued_records.inc_by(i64::try_from(records).unwrap_or(i64::MAX));
+        metrics.batch_queued_bytes.inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));
         let next = self.wiring.empty.try_recv().unwrap_or_default();
         let full = std::mem::replace(&mut self.batch, next);
         self.wiring.progress.set_waiting(true);
@@ -358,7 +410,7 @@ impl Reader {
             "following file");
         self.positions.remove(&id);
         self.known.remove(&candidate.key);
-        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits);
+        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits, Arc::default());
         self.followed.insert(id, candidate.key);
         self.files.insert(candidate.key, file);
         Ok(())
@@ -415,7 +467,7 @@ impl Reader {
             self.warned.clear();
         }
         if self.warned.insert(path.to_owned()) {
-            tracing::warn!(source = %self.settings.name, path = %path.display(), %error, "{message}");
+            tracing::warn!(source = %self.wiring.name, path = %path.display(), %error, "{message}");
         }
     }
 }

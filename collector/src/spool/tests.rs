@@ -1,8 +1,8 @@
 use super::*;
-use crate::batch::{Arena, Batch, Encoding, Record, Span as Bytes};
+use crate::batch::{Batch, Cut, Encoding, Record, Span as Bytes};
 use crate::config::{ByteSize, Span};
 use crate::position::{Advance, Fingerprint, Position};
-use crate::stream::{Owner, Stdio, Stream};
+use crate::stream::{Meta, Owner, Stdio, Stream};
 use crate::topology::Progress;
 use std::sync::mpsc::sync_channel;
 use tokio_util::sync::CancellationToken;
@@ -30,10 +30,15 @@ fn wiring() -> Wiring {
     }
 }
 
+fn lane(id: &str, sinks: &[&str]) -> Lane {
+    Lane { id: id.to_owned(), sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect() }
+}
+
 /// One record of file `id`, which advances it from `from` to `to`.
 fn batch(id: u128, from: u64, to: u64) -> Batch {
-    let owner = Arc::new(Owner::parse("a_b_c", "d", "0.log").unwrap());
-    let stream = Stream::new(Fingerprint(id), owner, Stdio::Stdout, Path::new("0.log"));
+    let owner = Owner::parse("a_b_c", "d", "0.log").unwrap();
+    let stream =
+        Stream::of_file(Fingerprint(id), &owner, Stdio::Stdout, Path::new("0.log"), &Meta::default());
     let joined = b"2026-11-22T23:30:00-02:00body".to_vec();
     let position = Position {
         id: Fingerprint(id),
@@ -43,16 +48,17 @@ fn batch(id: u128, from: u64, to: u64) -> Batch {
         time: String::new(),
         path: String::new(),
     };
+    let record = Record {
+        stream: 0,
+        encoding: Encoding::Unchecked,
+        cut: Cut::No,
+        offset: from,
+        time: Bytes::joined(0, 25),
+        body: Bytes::joined(25, joined.len()),
+        extra: Bytes::default(),
+    };
     Batch {
-        records: vec![Record {
-            stream: 0,
-            arena: Arena::Joined,
-            encoding: Encoding::Unchecked,
-            split: false,
-            offset: from,
-            time: Bytes::of(0, 25),
-            body: Bytes::of(25, joined.len()),
-        }],
+        lanes: vec![vec![record]],
         streams: vec![Arc::new(stream)],
         advances: vec![Advance { from, position, reset: false, forget: false }],
         joined,
@@ -62,10 +68,18 @@ fn batch(id: u128, from: u64, to: u64) -> Batch {
 
 fn open(dir: &Path, sinks: &[&str]) -> (Arc<Spool>, Positions, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
-    let sinks = sinks.iter().map(|sink| (*sink).to_owned()).collect();
     let (spool, positions) =
-        Spool::open(dir, limits(1 << 30, WhenFull::Block), sinks, metrics.clone()).unwrap();
+        open_lanes(dir, limits(1 << 30, WhenFull::Block), vec![lane("p", sinks)], &metrics);
     (spool, positions, metrics)
+}
+
+fn open_lanes(
+    dir: &Path,
+    limits: SpoolLimits,
+    lanes: Vec<Lane>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Spool>, Positions) {
+    Spool::open(dir, limits, lanes, &BTreeMap::new(), metrics.clone()).unwrap()
 }
 
 fn sealed(spool: &Spool) -> Vec<Arc<Sealed>> {
@@ -76,7 +90,8 @@ fn sealed(spool: &Spool) -> Vec<Arc<Sealed>> {
 fn one_directory_takes_one_collector() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path(), &["a"]);
-    let again = Spool::open(dir.path(), limits(1, WhenFull::Block), vec![], Arc::new(Metrics::default()));
+    let metrics = Arc::new(Metrics::default());
+    let again = Spool::open(dir.path(), limits(1, WhenFull::Block), vec![], &BTreeMap::new(), metrics);
     let error = again.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("in use by another collector"), "{error}");
     drop(first);
@@ -90,7 +105,7 @@ fn a_segment_stays_until_every_sink_has_it_and_no_sink_gets_it_twice() {
         let (spool, _, _) = open(dir.path(), &["fast", "slow"]);
         let mut writer = Writer::new(spool.clone()).unwrap();
         for i in 0..3 {
-            assert!(writer.store(&batch(1, i * 10, i * 10 + 10), &wiring()));
+            assert!(writer.store(&mut batch(1, i * 10, i * 10 + 10), &wiring()));
             writer.seal().unwrap();
         }
         for segment in sealed(&spool) {
@@ -112,7 +127,7 @@ fn a_segment_stays_until_every_sink_has_it_and_no_sink_gets_it_twice() {
     // Numbers go on: the cursors of the sinks must not swallow a new segment.
     let (spool, _, _) = open(dir.path(), &["fast", "slow"]);
     let mut writer = Writer::new(spool.clone()).unwrap();
-    writer.store(&batch(1, 30, 40), &wiring());
+    writer.store(&mut batch(1, 30, 40), &wiring());
     writer.seal().unwrap();
     assert_eq!(sealed(&spool)[0].id, 4);
 }
@@ -124,9 +139,9 @@ fn the_object_key_is_a_function_of_content_and_its_date_is_utc() {
             let dir = tempfile::tempdir().unwrap();
             let (spool, _, _) = open(dir.path(), &["a"]);
             let mut writer = Writer::new(spool.clone()).unwrap();
-            writer.store(&batch(1, 0, 10), &wiring());
+            writer.store(&mut batch(1, 0, 10), &wiring());
             writer.seal().unwrap();
-            (sealed(&spool)[0].digest.clone(), sealed(&spool)[0].date.clone())
+            (sealed(&spool)[0].digest.hex("p"), sealed(&spool)[0].date.clone())
         })
         .collect();
     assert_eq!(digests[0], digests[1]);
@@ -140,19 +155,19 @@ fn damage_in_the_middle_of_a_sealed_segment_is_read_again() {
         let (spool, _, _) = open(dir.path(), &["a"]);
         let mut writer = Writer::new(spool.clone()).unwrap();
         for i in 0..3 {
-            writer.store(&batch(1, i * 10, i * 10 + 10), &wiring());
-            writer.store(&batch(2 + u128::from(i), 0, 5), &wiring());
+            writer.store(&mut batch(1, i * 10, i * 10 + 10), &wiring());
+            writer.store(&mut batch(2 + u128::from(i), 0, 5), &wiring());
         }
         writer.seal().unwrap();
         sealed(&spool)[0].path.clone()
     };
     let mut bytes = fs::read(&path).unwrap();
-    let second = Segment::parse(bytes.clone().into()).frames[2].payload.start;
+    let second = usize::try_from(Segment::read(&path).unwrap().frames[2].payload.start).unwrap();
     bytes[second + 3] ^= 1;
     fs::write(&path, bytes).unwrap();
     let (spool, positions, metrics) = open(dir.path(), &["a"]);
     assert_eq!(metrics.spool_damaged_frames.get(), 1);
-    assert_eq!(sealed(&spool)[0].records, 5);
+    assert_eq!(sealed(&spool)[0].records(), 5);
     // File 1 lost its second step: it goes on behind the first. The others are whole.
     assert_eq!(positions.find(Fingerprint(1)).unwrap().to, 10);
     assert_eq!(positions.find(Fingerprint(4)).unwrap().to, 5);
@@ -163,12 +178,12 @@ fn a_full_spool_drops_only_when_told_to_and_counts_it() {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::default());
     let (spool, _) =
-        Spool::open(dir.path(), limits(1, WhenFull::DropNewest), vec!["a".into()], metrics.clone()).unwrap();
+        open_lanes(dir.path(), limits(1, WhenFull::DropNewest), vec![lane("p", &["a"])], &metrics);
     let mut writer = Writer::new(spool.clone()).unwrap();
     for i in 0..3 {
-        assert!(writer.store(&batch(1, i * 10, i * 10 + 10), &wiring()));
+        assert!(writer.store(&mut batch(1, i * 10, i * 10 + 10), &wiring()));
     }
-    assert_eq!(metrics.spool_dropped_records.get(), 2);
+    assert_eq!(dropped(&metrics, "a", "spool_full"), 2);
     drop((writer, spool));
     let (_, positions, _) = open(dir.path(), &["a"]);
     assert_eq!(positions.find(Fingerprint(1)).unwrap().to, 30);
@@ -178,10 +193,9 @@ fn a_full_spool_drops_only_when_told_to_and_counts_it() {
 fn a_full_spool_that_blocks_gives_up_only_at_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::default());
-    let (spool, _) =
-        Spool::open(dir.path(), limits(1, WhenFull::Block), vec!["a".into()], metrics.clone()).unwrap();
+    let (spool, _) = open_lanes(dir.path(), limits(1, WhenFull::Block), vec![lane("p", &["a"])], &metrics);
     let mut writer = Writer::new(spool.clone()).unwrap();
-    assert!(writer.store(&batch(1, 0, 10), &wiring()));
+    assert!(writer.store(&mut batch(1, 0, 10), &wiring()));
     let wiring = wiring();
     let sink = {
         let (spool, stop) = (spool.clone(), wiring.stop.clone());
@@ -196,8 +210,98 @@ fn a_full_spool_that_blocks_gives_up_only_at_shutdown() {
             stop.cancel();
         })
     };
-    assert!(writer.store(&batch(1, 10, 20), &wiring), "room was made");
-    assert!(!writer.store(&batch(1, 20, 30), &wiring), "no room, and shutting down");
+    assert!(writer.store(&mut batch(1, 10, 20), &wiring), "room was made");
+    assert!(!writer.store(&mut batch(1, 20, 30), &wiring), "no room, and shutting down");
     sink.join().unwrap();
-    assert_eq!(metrics.spool_dropped_records.get(), 0);
+    assert_eq!(dropped(&metrics, "a", "spool_full"), 0);
+}
+
+fn dropped(metrics: &Metrics, sink: &str, reason: &str) -> u64 {
+    let labels = vec![("sink", sink.to_owned()), ("reason", reason.to_owned())];
+    metrics.sink_dropped_records.get_or_create(&labels).get()
+}
+
+fn portions(spool: &Spool, sink: usize) -> Vec<u64> {
+    sealed(spool).iter().map(|sealed| spool.records_for(sealed, sink)).collect()
+}
+
+#[test]
+fn each_sink_gets_its_own_lane_and_lanes_differ_in_their_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let lanes = vec![lane("p", &["a", "c"]), lane("p,q", &["b"])];
+    let (spool, _) = open_lanes(dir.path(), limits(1 << 30, WhenFull::Block), lanes, &metrics);
+    let mut writer = Writer::new(spool.clone()).unwrap();
+    let mut both = batch(1, 0, 10);
+    both.lanes.push([both.lanes[0][0]; 3].to_vec());
+    assert!(writer.store(&mut both, &wiring()));
+    let mut second_only = batch(1, 10, 20);
+    second_only.lanes.insert(0, vec![]);
+    assert!(writer.store(&mut second_only, &wiring()));
+    writer.seal().unwrap();
+    assert_eq!([0, 1, 2].map(|sink| portions(&spool, sink)), [[1], [4], [1]]);
+    let object = |sink| {
+        let taker = spool.taker(sink);
+        let delivery = crate::sinks::Delivery {
+            sealed: sealed(&spool)[0].clone(),
+            taker,
+            cluster: String::new(),
+            node: "n".into(),
+        };
+        let object = delivery.open_object().unwrap();
+        (object.key, object.records)
+    };
+    assert_eq!(object(0), object(2));
+    assert_ne!(object(0).0, object(1).0);
+    assert_eq!((object(0).1, object(1).1), (1, 4));
+}
+
+#[test]
+fn a_renamed_sink_takes_what_was_stored_for_the_old_name_and_a_removed_one_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (spool, _, _) = open(dir.path(), &["old", "other"]);
+        let mut writer = Writer::new(spool.clone()).unwrap();
+        writer.store(&mut batch(1, 0, 10), &wiring());
+        writer.seal().unwrap();
+        spool.acknowledge(1, 0).unwrap();
+    }
+    // Sinks of one section share it: as long as one of them is there, nobody else takes it.
+    let (spool, _, metrics) = open(dir.path(), &["new", "other"]);
+    assert_eq!((portions(&spool, 0), portions(&spool, 1)), (vec![0], vec![1]));
+    assert_eq!(dropped(&metrics, "old,other", "sink_removed"), 0);
+    drop(spool);
+    let (spool, _, _) = open(dir.path(), &["fresh"]);
+    assert_eq!(portions(&spool, 0), [1]);
+    spool.acknowledge(0, 0).unwrap();
+    drop(spool);
+    let (spool, _, metrics) = open(dir.path(), &["fresh"]);
+    assert_eq!(portions(&spool, 0), [0], "taken or not, it was offered once");
+    assert_eq!(dropped(&metrics, "old,other", "sink_removed"), 1);
+}
+
+#[test]
+fn a_sink_that_may_lose_records_does_not_hold_up_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let buffer = Buffer { max_bytes: Some(ByteSize::new(1)), when_full: BufferFull::DropOldest };
+    let buffers = BTreeMap::from([("slow".to_owned(), buffer)]);
+    let lanes = vec![lane("p", &["fast", "slow"])];
+    let limits = limits(1 << 30, WhenFull::Block);
+    let (spool, _) = Spool::open(dir.path(), limits, lanes, &buffers, metrics.clone()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut writer = Writer::new(spool.clone()).unwrap();
+    for i in 0..4 {
+        writer.store(&mut batch(1, i * 10, i * 10 + 10), &wiring());
+        writer.seal().unwrap();
+        if i == 0 {
+            // In the middle of being delivered, it is not dropped under the sink's hands. But it was
+            // dropped before it could be taken: one byte is less than one segment.
+            assert_eq!(dropped(&metrics, "slow", "buffer_full"), 1);
+        }
+        let next = runtime.block_on(spool.next(0, 0)).unwrap();
+        spool.acknowledge(0, next.id).unwrap();
+    }
+    assert_eq!(dropped(&metrics, "slow", "buffer_full"), 4);
+    assert!(spool.is_drained() && sealed(&spool).is_empty());
 }

@@ -1,9 +1,10 @@
 //! The writing side of the spool: one thread that turns batches into frames and seals segments.
 
-use super::{Sealed, Spool, utc_date};
+use super::{Portion, Sealed, Spool, count, utc_date};
 use crate::batch::Batch;
+use crate::metrics::SinkLabel;
 use crate::position::sync_directory;
-use crate::segment::{Digest, Footer, encode};
+use crate::segment::{Digest, Footer, Section, encode};
 use crate::sinks::landing::Renderer;
 use crate::topology::Progress;
 use std::fs::{self, File};
@@ -45,7 +46,7 @@ pub fn run(spool: Arc<Spool>, wiring: Wiring) -> io::Result<()> {
         match wiring.input.recv_timeout(TICK) {
             Ok(mut batch) => {
                 wiring.progress.set_idle(false);
-                if !writer.store(&batch, &wiring) {
+                if !writer.store(&mut batch, &wiring) {
                     tracing::info!("spool is full at shutdown, the rest is read again next time");
                     break;
                 }
@@ -75,7 +76,7 @@ struct Open {
     file: File,
     bytes: u64,
     frames: u64,
-    records: u64,
+    portions: Vec<Portion>,
     first: Instant,
     synced: Instant,
     dirty: bool,
@@ -87,8 +88,10 @@ struct Open {
 /// The writing side of a spool.
 pub(crate) struct Writer {
     spool: Arc<Spool>,
-    renderer: Renderer,
+    /// One per lane.
+    renderers: Vec<Renderer>,
     open: Option<Open>,
+    payload: Vec<u8>,
     frame: Vec<u8>,
     /// A write failed midway: cut back before anything else.
     torn: bool,
@@ -96,14 +99,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(spool: Arc<Spool>) -> io::Result<Self> {
-        let renderer = Renderer::new(spool.limits.compression)?;
-        Ok(Self { renderer, spool, open: None, frame: Vec::new(), torn: false })
+        let renderer = |_| Renderer::new(spool.limits.compression);
+        let renderers = spool.lanes.iter().map(renderer).collect::<io::Result<_>>()?;
+        Ok(Self { renderers, spool, open: None, payload: Vec::new(), frame: Vec::new(), torn: false })
     }
 
     /// Stores a batch; waits for room or for the disk as long as it takes. False when the batch
     /// was not stored because the collector is shutting down.
-    pub(crate) fn store(&mut self, batch: &Batch, wiring: &Wiring) -> bool {
-        let records = batch.records.len() as u64;
+    pub(crate) fn store(&mut self, batch: &mut Batch, wiring: &Wiring) -> bool {
         let metrics = self.spool.metrics.clone();
         let mut failing = false;
         loop {
@@ -127,15 +130,23 @@ impl Writer {
             }
             match self.append(batch, drop_records) {
                 Ok(()) => {
-                    if drop_records {
-                        metrics.spool_dropped_records.inc_by(records);
+                    for (lane, records) in self.spool.lanes.iter().zip(&batch.lanes) {
+                        for sink in &lane.sinks {
+                            let label = SinkLabel { sink: sink.clone() };
+                            let records = records.len() as u64;
+                            metrics.sink_received_records.get_or_create(&label).inc_by(records);
+                            if drop_records && records > 0 {
+                                metrics.dropped(sink, "spool_full", records);
+                            }
+                        }
                     }
+                    self.receipts(batch);
                     if failing {
                         tracing::info!("spool can be written again");
                         metrics.spool_full.set(0);
                         wiring.progress.set_ready(true);
                     }
-                    metrics.batch_queued_records.dec_by(i64::try_from(records).unwrap_or(i64::MAX));
+                    metrics.batch_queued_bytes.dec_by(i64::try_from(batch.raw_bytes).unwrap_or(i64::MAX));
                     return true;
                 }
                 Err(error) => {
@@ -155,6 +166,26 @@ impl Writer {
         }
     }
 
+    /// Tells who waits for a batch that it is durable. One that can't be synced is left untold: its
+    /// sender will send again.
+    fn receipts(&mut self, batch: &mut Batch) {
+        if batch.receipts.is_empty() {
+            return;
+        }
+        let Some(open) = &mut self.open else { return };
+        match open.file.sync_data() {
+            Ok(()) => {
+                open.dirty = false;
+                open.synced = Instant::now();
+                // Nobody waits any more when the connection is gone.
+                for receipt in batch.receipts.drain(..) {
+                    let _ = receipt.send(());
+                }
+            }
+            Err(error) => tracing::warn!(%error, "batch stored but not synced, its senders will repeat it"),
+        }
+    }
+
     /// Waits between attempts in short steps, staying alive for the health check.
     fn pause(&self, wiring: &Wiring) {
         let until = Instant::now() + RETRY;
@@ -171,7 +202,7 @@ impl Writer {
         open.file.set_len(open.bytes)?;
         io::Seek::seek(&mut open.file, io::SeekFrom::Start(open.bytes))?;
         if open.frames == 0 {
-            self.renderer.reset();
+            self.renderers.iter_mut().for_each(Renderer::reset);
             return Ok(());
         }
         self.seal()
@@ -189,24 +220,39 @@ impl Writer {
         }
         if self.open.is_none() {
             self.open = Some(self.create()?);
-            self.renderer.reset();
+            self.renderers.iter_mut().for_each(Renderer::reset);
         }
-        let records = if drop_records { 0 } else { batch.records.len() };
-        let time = batch.records.first().filter(|_| records > 0);
-        let time = time.map(|record| batch.bytes(record.arena, record.time)).unwrap_or_default();
-        let footer =
-            Footer { time: String::from_utf8_lossy(time).into_owned(), advances: batch.advances.clone() };
-        let payload: &[u8] = if records == 0 { &[] } else { self.renderer.render(batch)? };
+        let mut footer = Footer { advances: batch.advances.clone(), ..Footer::default() };
+        self.payload.clear();
+        let mut count_all = 0;
+        if !drop_records {
+            let lanes = self.spool.lanes.iter().zip(&batch.lanes).zip(&mut self.renderers);
+            for ((lane, records), renderer) in lanes.filter(|((_, records), _)| !records.is_empty()) {
+                if footer.time.is_empty() {
+                    let time = records.first().map(|record| batch.bytes(record.time));
+                    footer.time = String::from_utf8_lossy(time.unwrap_or_default()).into_owned();
+                }
+                let rendered = renderer.render(batch, records)?;
+                self.payload.extend_from_slice(rendered);
+                let size = |n: usize| u32::try_from(n).map_err(io::Error::other);
+                footer.sections.push(Section {
+                    lane: lane.id.clone(),
+                    sinks: lane.sinks.clone(),
+                    len: size(rendered.len())?,
+                    records: size(records.len())?,
+                });
+                count_all += size(records.len())?;
+            }
+        }
         self.frame.clear();
-        let count = u32::try_from(records).map_err(io::Error::other)?;
-        encode(&mut self.frame, payload, &footer, count, batch.raw_bytes)?;
+        encode(&mut self.frame, &self.payload, &footer, count_all, batch.raw_bytes)?;
         let Some(open) = &mut self.open else { return Ok(()) };
         self.torn = true;
         open.file.write_all(&self.frame)?;
         self.torn = false;
         open.bytes += self.frame.len() as u64;
         open.frames += 1;
-        open.records += records as u64;
+        footer.sections.iter().for_each(|section| count(&mut open.portions, section));
         open.dirty = true;
         open.digest.update(&footer);
         if open.time.is_empty() {
@@ -216,7 +262,7 @@ impl Writer {
         self.spool.metrics.spool_written_bytes.inc_by(self.frame.len() as u64);
         let mut state = self.spool.lock();
         state.open_bytes = open.bytes;
-        state.open_records = open.records;
+        state.open.clone_from(&open.portions);
         self.spool.publish(&state);
         Ok(())
     }
@@ -235,7 +281,7 @@ impl Writer {
             file,
             bytes: 0,
             frames: 0,
-            records: 0,
+            portions: Vec::new(),
             first: now,
             synced: now,
             dirty: false,
@@ -277,26 +323,27 @@ impl Writer {
         open.path.clone_from(&path);
         sync_directory(&self.spool.data_dir.join("spool"))?;
         let Some(open) = self.open.take() else { return Ok(()) };
-        self.renderer.reset();
+        self.renderers.iter_mut().for_each(Renderer::reset);
         let sealed = Sealed {
             id: open.id,
             path,
             bytes: open.bytes,
-            records: open.records,
+            portions: open.portions,
             date: utc_date(&open.time),
-            digest: open.digest.hex(),
+            digest: open.digest,
         };
-        tracing::debug!(key = sealed.id, records = sealed.records, bytes = sealed.bytes, "segment sealed");
+        tracing::debug!(key = sealed.id, records = sealed.records(), bytes = sealed.bytes, "segment sealed");
         let mut state = self.spool.lock();
         for advance in &open.advances {
             state.durable.apply(advance);
         }
         state.durable_segment = open.id;
         state.open_bytes = 0;
-        state.open_records = 0;
+        state.open.clear();
         state.sealed.insert(open.id, Arc::new(sealed));
         self.spool.publish(&state);
         drop(state);
+        self.spool.shed();
         self.spool.sealed.notify_waiters();
         Ok(())
     }

@@ -3,9 +3,11 @@
 
 use super::Progress;
 use crate::batch::Batch;
-use crate::config::{BatchLimits, ByteSize, Span, SpoolLimits, WhenFull};
+use crate::config::{BatchLimits, ByteSize, Config, Span, SpoolLimits, WhenFull};
+use crate::graph::{self, Graph};
 use crate::metrics::Metrics;
-use crate::segment::Segment;
+use crate::sinks::Delivery;
+use crate::sources::Output;
 use crate::sources::kubernetes_logs::{Reader, Settings};
 use crate::spool::{Spool, Wiring, Writer};
 use flate2::{Compression, write::GzEncoder};
@@ -13,14 +15,30 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const MAX_LINE: usize = 4096;
+
+fn configuration(root: &Path) -> Config {
+    let root = root.display();
+    let text = format!(
+        "data_dir = \"{root}/data\"\nnode = \"n\"\n[sources.pods]\ntype = \"kubernetes_logs\"\n\
+         [sinks.out]\ntype = \"file\"\npath = \"{root}/out\"\ninputs = [\"pods\"]\n"
+    );
+    Config::parse(Path::new("c.toml"), &text, &|_| None).unwrap()
+}
+
+/// A runtime nothing runs on: the source under test does not listen.
+fn runtime() -> tokio::runtime::Handle {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+        LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().unwrap());
+    RUNTIME.handle().clone()
+}
 
 fn zero() -> Span {
     Span::from(Duration::ZERO)
@@ -51,12 +69,13 @@ impl Collector {
             segment_age: hour(),
             compression: 1,
         };
+        let config = configuration(root);
         let (spool, positions) =
-            Spool::open(&root.join("data"), limits, vec!["out".into()], metrics.clone()).unwrap();
+            Spool::open(&root.join("data"), limits, graph::lanes(&config), &BTreeMap::new(), metrics.clone())
+                .unwrap();
         let (output, batches) = sync_channel(10_000);
         let (empty, input) = sync_channel(1);
         let settings = Settings {
-            name: "pods".into(),
             pods_dir: root.join("pods"),
             glob_minimum_cooldown: zero(),
             max_read_bytes: ByteSize::new(512),
@@ -67,7 +86,14 @@ impl Collector {
         let reader = Reader::new(
             settings,
             crate::sources::Wiring {
-                output,
+                name: "pods".into(),
+                node: "n".into(),
+                data_dir: root.join("data"),
+                output: Output {
+                    entrance: Graph::build(&config, metrics.clone()).unwrap().entrance("pods"),
+                    sender: output,
+                },
+                runtime: runtime(),
                 empty: sync_channel(1).1,
                 limits: BatchLimits { max_bytes: ByteSize::new(2000), timeout_secs: hour() },
                 positions,
@@ -93,8 +119,8 @@ impl Collector {
 
     /// Stores up to `max` batches.
     fn pump(&mut self, max: usize) {
-        for batch in self.batches.try_iter().take(max) {
-            assert!(self.writer.store(&batch, &self.wiring));
+        for mut batch in self.batches.try_iter().take(max) {
+            assert!(self.writer.store(&mut batch, &self.wiring));
         }
     }
 
@@ -236,24 +262,31 @@ impl Model {
         loop {
             let next = runtime.block_on(async {
                 tokio::select! { biased;
-                    next = collector.spool.next(0) => next,
+                    next = collector.spool.next(0, 0) => next,
                     () = std::future::ready(()) => None,
                 }
             });
             let Some(sealed) = next else { return };
-            let segment = Segment::read(&sealed.path).unwrap();
+            let delivery = Delivery {
+                sealed: sealed.clone(),
+                taker: collector.spool.taker(0),
+                cluster: String::new(),
+                node: "n".into(),
+            };
+            let object = delivery.open_object().unwrap();
+            let mut packed = Vec::new();
+            object.reader().unwrap().read_to_end(&mut packed).unwrap();
+            assert_eq!(packed.len() as u64, object.len);
+            let text = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
             let mut bodies = Vec::new();
-            for frame in segment.frames.iter().filter(|frame| frame.records > 0) {
-                let text = zstd::decode_all(&segment.bytes[frame.payload.clone()]).unwrap();
-                for line in String::from_utf8(text).unwrap().lines().filter(|line| line.starts_with("{\"s\""))
-                {
-                    let record: logq_schemas::landing::Record<'_> = serde_json::from_str(line).unwrap();
-                    bodies.push(record.b.unwrap().into_owned());
-                }
+            for line in text.lines().filter(|line| line.starts_with("{\"s\"")) {
+                let record: logq_schemas::landing::Record<'_> = serde_json::from_str(line).unwrap();
+                bodies.push(record.b.unwrap().into_owned());
             }
-            assert_eq!(bodies.len() as u64, sealed.records);
-            if sealed.records > 0 {
-                let key = format!("{}/{}", sealed.date, sealed.digest);
+            assert_eq!(bodies.len() as u64, sealed.records());
+            assert_eq!(object.records, sealed.records());
+            if object.records > 0 {
+                let key = object.key;
                 let before = self.objects.insert(key.clone(), bodies);
                 assert!(before.is_none_or(|before| before == self.objects[&key]), "{key} changed");
             }

@@ -5,7 +5,7 @@
 //! timer ends a record: only its `F` line, the size limit, or the end of the file does.
 
 use super::cri;
-use crate::batch::{Arena, Batch, Encoding, Record, Span};
+use crate::batch::{Batch, Cut, Encoding, Record, Span};
 use crate::position::{Open, Position};
 use crate::stream::Stdio;
 
@@ -174,12 +174,12 @@ impl Assembler {
             let stream = stream_of(batch, line.stdio);
             batch.records.push(Record {
                 stream,
-                arena: Arena::Data,
                 encoding: Encoding::Unchecked,
-                split: true,
+                cut: Cut::Split,
                 offset: window.offset,
-                time: Span::of(window.start, window.start + line.time_len),
-                body: Span::of(window.start + line.content, window.end),
+                time: Span::data(window.start, window.start + line.time_len),
+                body: Span::data(window.start + line.content, window.end),
+                extra: Span::default(),
             });
         }
     }
@@ -243,12 +243,12 @@ impl Assembler {
         let stream = stream_of(batch, line.stdio);
         batch.records.push(Record {
             stream,
-            arena: Arena::Data,
             encoding,
-            split: false,
+            cut: Cut::No,
             offset,
-            time: Span::of(start, start + line.time_len),
-            body: Span::of(start + line.content, end),
+            time: Span::data(start, start + line.time_len),
+            body: Span::data(start + line.content, end),
+            extra: Span::default(),
         });
     }
 
@@ -307,12 +307,12 @@ impl Assembler {
         batch.joined.extend_from_slice(&partial.body);
         batch.records.push(Record {
             stream,
-            arena: Arena::Joined,
             encoding: Encoding::Unchecked,
-            split,
+            cut: if split { Cut::Split } else { Cut::No },
             offset: partial.start,
-            time: Span::of(start, middle),
-            body: Span::of(middle, batch.joined.len()),
+            time: Span::joined(start, middle),
+            body: Span::joined(middle, batch.joined.len()),
+            extra: Span::default(),
         });
         partial.body.clear();
         partial.body.shrink_to(KEEP_BYTES);
@@ -355,12 +355,12 @@ impl Assembler {
         batch.joined.extend_from_slice(&batch.data[piece.start..piece.end]);
         batch.records.push(Record {
             stream,
-            arena: Arena::Joined,
             encoding: Encoding::Unchecked,
-            split: piece.split,
+            cut: if piece.split { Cut::Split } else { Cut::No },
             offset: piece.offset,
-            time: Span::of(time_start, body_start),
-            body: Span::of(body_start, batch.joined.len()),
+            time: Span::joined(time_start, body_start),
+            body: Span::joined(body_start, batch.joined.len()),
+            extra: Span::default(),
         });
     }
 }

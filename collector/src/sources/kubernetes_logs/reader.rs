@@ -12,7 +12,7 @@ use super::discover::{Candidate, Key, Stage};
 use super::lines::{Assembler, Noted, Window};
 use crate::batch::Batch;
 use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, Position};
-use crate::stream::{Owner, Stdio, Stream};
+use crate::stream::{Meta, Owner, Stdio, Stream};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -61,6 +61,7 @@ pub struct Tail {
     /// Identity.
     pub id: Fingerprint,
     owner: Arc<Owner>,
+    meta: Arc<Meta>,
     key: Key,
     input: Input,
     limits: Limits,
@@ -118,6 +119,7 @@ impl Tail {
         id: Fingerprint,
         position: Option<&Position>,
         limits: Limits,
+        meta: Arc<Meta>,
     ) -> Self {
         let reset = position.is_some_and(|position| !candidate.gzip && candidate.size < position.to);
         let position = position.filter(|_| !reset);
@@ -135,6 +137,7 @@ impl Tail {
             next_look: now,
             id,
             owner: candidate.owner.clone(),
+            meta,
             key: candidate.key,
             input,
             limits,
@@ -150,6 +153,15 @@ impl Tail {
             reset,
             streams: [None, None, None],
             slots: [None; 3],
+        }
+    }
+
+    /// Takes over what became known about the container: records read from now on carry it.
+    pub fn set_meta(&mut self, meta: Arc<Meta>) {
+        if self.meta != meta {
+            self.meta = meta;
+            self.streams = [None, None, None];
+            self.slots = [None; 3];
         }
     }
 
@@ -256,9 +268,9 @@ impl Tail {
     }
 
     fn consume(&mut self, batch: &mut Batch, window: Window, sequence: u64) -> usize {
-        let Self { assembler, streams, slots, id, owner, path, .. } = self;
+        let Self { assembler, streams, slots, id, owner, path, meta, .. } = self;
         let mut stream_of =
-            |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path);
+            |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path, meta);
         let consumed = assembler.lines(batch, window, &mut stream_of);
         let len = window.end - window.start;
         if consumed == 0 && len == self.limits.line_bytes {
@@ -282,9 +294,9 @@ impl Tail {
             Input::Gzip(gzip) => gzip.fill(batch.window(len), self.offset)?,
         };
         let window = Window { start, end: start + len, offset: self.offset };
-        let Self { assembler, streams, slots, id, owner, path, .. } = self;
+        let Self { assembler, streams, slots, id, owner, path, meta, .. } = self;
         let mut stream_of =
-            |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path);
+            |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path, meta);
         assembler.finish(batch, window, &mut stream_of);
         batch.used += len;
         batch.raw_bytes += len as u64;
@@ -354,13 +366,14 @@ fn number(
     id: Fingerprint,
     owner: &Arc<Owner>,
     path: &Path,
+    meta: &Meta,
 ) -> u32 {
     let index = stdio.index();
     match slots[index] {
         Some((in_batch, slot)) if in_batch == sequence => slot,
         _ => {
             let stream = streams[index]
-                .get_or_insert_with(|| Arc::new(Stream::new(id, owner.clone(), stdio, path)))
+                .get_or_insert_with(|| Arc::new(Stream::of_file(id, owner, stdio, path, meta)))
                 .clone();
             // Three streams per file and a bounded batch: far below 4 G.
             let slot = u32::try_from(batch.streams.len()).unwrap_or(u32::MAX);

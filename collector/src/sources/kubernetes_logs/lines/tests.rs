@@ -1,6 +1,6 @@
 use super::*;
 use crate::position::Fingerprint;
-use crate::stream::{Owner, Stream};
+use crate::stream::{Meta, Owner, Stream};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,12 +9,23 @@ const MAX: usize = 4096;
 /// Text, offset and split mark of every record, plus the standard stream.
 type Seen = (String, u64, bool, Stdio);
 
+fn stdio_of(stream: &Stream) -> Stdio {
+    let all = [Stdio::Stdout, Stdio::Stderr, Stdio::Unknown];
+    all.into_iter().find(|stdio| stdio.as_str() == stream.about.stdio).unwrap()
+}
+
 fn stream_of(batch: &mut Batch, stdio: Stdio) -> u32 {
-    if let Some(at) = batch.streams.iter().position(|stream| stream.stdio == stdio) {
+    if let Some(at) = batch.streams.iter().position(|stream| stdio_of(stream) == stdio) {
         return at as u32;
     }
-    let owner = Arc::new(Owner::parse("a_b_c", "d", "0.log").unwrap());
-    batch.streams.push(Arc::new(Stream::new(Fingerprint(1), owner, stdio, Path::new("0.log"))));
+    let owner = Owner::parse("a_b_c", "d", "0.log").unwrap();
+    batch.streams.push(Arc::new(Stream::of_file(
+        Fingerprint(1),
+        &owner,
+        stdio,
+        Path::new("0.log"),
+        &Meta::default(),
+    )));
     batch.streams.len() as u32 - 1
 }
 
@@ -46,14 +57,14 @@ fn feed(assembler: &mut Assembler, batch: &mut Batch, text: &[u8], from: usize, 
 
 fn seen(batch: &Batch) -> Vec<Seen> {
     let of = |record: &Record| {
-        let body = String::from_utf8_lossy(batch.bytes(record.arena, record.body)).into_owned();
-        (body, record.offset, record.split, batch.streams[record.stream as usize].stdio)
+        let body = String::from_utf8_lossy(batch.bytes(record.body)).into_owned();
+        (body, record.offset, record.cut == Cut::Split, stdio_of(&batch.streams[record.stream as usize]))
     };
     batch.records.iter().map(of).collect()
 }
 
 fn times(batch: &Batch) -> Vec<String> {
-    let of = |record: &Record| String::from_utf8_lossy(batch.bytes(record.arena, record.time)).into_owned();
+    let of = |record: &Record| String::from_utf8_lossy(batch.bytes(record.time)).into_owned();
     batch.records.iter().map(of).collect()
 }
 
