@@ -11,6 +11,7 @@
 pub mod collector;
 mod daemon;
 mod lake;
+pub mod landed;
 mod once;
 mod programs;
 

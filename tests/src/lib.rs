@@ -8,6 +8,7 @@
 //!
 //! Nothing here is linked into a program that ships: the programs are only ever run as processes.
 
+pub mod container_runtime;
 pub mod demo;
 pub mod harness;
 pub mod loggen;

@@ -54,6 +54,14 @@ impl Programs {
     /// # Errors
     /// When one of the programs is not there.
     pub fn locate() -> Result<Self, MissingProgram> {
+        Self::locate_these(&[Program::Collector, Program::Processor, Program::Logq])
+    }
+
+    /// As [`Programs::locate`], for callers that need some of the programs only.
+    ///
+    /// # Errors
+    /// When one of `needed` is not there.
+    pub fn locate_these(needed: &[Program]) -> Result<Self, MissingProgram> {
         let folder = match std::env::var_os("LOGQ_BIN_DIR") {
             Some(folder) => PathBuf::from(folder),
             None => {
@@ -68,7 +76,7 @@ impl Programs {
             }
         };
         let programs = Self { folder, guard: None };
-        for program in [Program::Collector, Program::Processor, Program::Logq] {
+        for &program in needed {
             if !programs.path(program).is_file() {
                 return Err(MissingProgram { program, folder: programs.folder });
             }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on should stop
 
 mod aws;
+mod containerd;
 mod deploy;
 mod e2e;
 mod fixtures;
