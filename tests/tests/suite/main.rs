@@ -6,6 +6,7 @@
 
 mod aws;
 mod containerd;
+mod crash_points;
 mod deploy;
 mod e2e;
 mod fixtures;
