@@ -9,6 +9,7 @@ use crate::formats::{Context, Object, Output};
 use logq_schemas::Table;
 use logq_schemas::landing::{Header, Stream};
 use logq_schemas::tables::app_log::TABLE;
+use std::borrow::Cow;
 use std::fmt::Write;
 use twox_hash::XxHash3_64;
 
@@ -51,7 +52,7 @@ const HTTP_REFERER: usize = index(T, "http_referer");
 const SANE_SINCE: i64 = 946_684_800_000_000;
 
 /// A record line of a landing object, decoded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Entry<'a> {
     /// Byte offset in the source file.
     pub offset: u64,
@@ -63,6 +64,59 @@ pub struct Entry<'a> {
     pub bytes: Option<&'a [u8]>,
     /// `split` or `truncated`.
     pub cut: Option<&'a str>,
+    /// What the collector's transforms found out.
+    pub parsed: Parsed<'a>,
+}
+
+/// What the collector already found out about a record. It knew the pod's annotations and its own
+/// configuration, so it has the last word.
+#[derive(Debug, Clone, Default)]
+pub struct Parsed<'a> {
+    /// OpenTelemetry severity number.
+    pub severity_number: Option<i32>,
+    /// The level as written.
+    pub severity_text: Option<String>,
+    /// 32 hex digits.
+    pub trace_id: Option<String>,
+    /// 16 hex digits.
+    pub span_id: Option<String>,
+    /// Attributes as a JSON object.
+    pub attributes: Option<&'a str>,
+}
+
+impl<'a> Parsed<'a> {
+    fn refine(&self, understood: &mut Understood<'a>) {
+        if let Some(number) = self.severity_number.filter(|number| (1..=24).contains(number)) {
+            understood.severity_number = Some(number);
+        }
+        if let Some(text) = &self.severity_text {
+            understood.severity_text = Some(Cow::Owned(text.clone()));
+        }
+        if let Some(id) = &self.trace_id {
+            understood.trace_id = Some(id.clone());
+        }
+        if let Some(id) = &self.span_id {
+            understood.span_id = Some(id.clone());
+        }
+        understood.attributes = match (self.attributes, understood.attributes.take()) {
+            (Some(parsed), Some(own)) => Some(Cow::Owned(merge(&own, parsed))),
+            (Some(parsed), None) => Some(Cow::Borrowed(parsed)),
+            (None, own) => own,
+        };
+    }
+}
+
+/// The members of two JSON objects; those of `over` win.
+fn merge(under: &str, over: &str) -> String {
+    type Members = serde_json::Map<String, serde_json::Value>;
+    match (serde_json::from_str::<Members>(under), serde_json::from_str::<Members>(over)) {
+        (Ok(mut all), Ok(over)) => {
+            all.extend(over);
+            serde_json::Value::Object(all).to_string()
+        }
+        (Ok(_), Err(_)) => under.to_owned(),
+        (Err(_), _) => over.to_owned(),
+    }
 }
 
 /// What all records of a stream share, made once.
@@ -137,7 +191,8 @@ impl Columns {
             rows.long(FILE_OFFSET, offset);
         }
         put_origin(rows, origin);
-        let understood = parse::understand(entry.body);
+        let mut understood = parse::understand(entry.body);
+        entry.parsed.refine(&mut understood);
         put_understood(rows, &understood);
         let event_time = understood
             .time

@@ -4,7 +4,7 @@
 //! by itself, and a missing or wrong trailer is reported beside the records found. Several landing
 //! objects in one file, one after the other, are read as that.
 
-use super::columns::{Columns, Entry, Origin};
+use super::columns::{Columns, Entry, Origin, Parsed};
 use crate::formats::inflate::Window;
 use crate::formats::intake::{Intake, Place};
 use crate::formats::json::{Cursor, Fault, Value};
@@ -88,6 +88,11 @@ struct Members<'a> {
     b: Option<Value<'a>>,
     b64: Option<Value<'a>>,
     cut: Option<Value<'a>>,
+    n: Option<Value<'a>>,
+    sv: Option<Value<'a>>,
+    tr: Option<Value<'a>>,
+    sp: Option<Value<'a>>,
+    a: Option<Value<'a>>,
 }
 
 impl<'a> Members<'a> {
@@ -103,6 +108,11 @@ impl<'a> Members<'a> {
                 "\"b\"" => members.b = Some(value),
                 "\"b64\"" => members.b64 = Some(value),
                 "\"cut\"" => members.cut = Some(value),
+                "\"n\"" => members.n = Some(value),
+                "\"sv\"" => members.sv = Some(value),
+                "\"tr\"" => members.tr = Some(value),
+                "\"sp\"" => members.sp = Some(value),
+                "\"a\"" => members.a = Some(value),
                 "\"landing\"" => members.landing = Some(value),
                 "\"stream\"" => members.stream = Some(value),
                 "\"end\"" => members.end = Some(value),
@@ -219,7 +229,16 @@ impl Reader<'_> {
         let observed = observed(members.t)?;
         let cut = members.cut.and_then(|value| value.text());
         let (body, bytes) = body(members)?;
-        let entry = Entry { offset, observed, body: &body, bytes: bytes.as_deref(), cut: cut.as_deref() };
+        let text = |value: Option<Value<'_>>| value.and_then(|value| value.text()).map(Cow::into_owned);
+        let parsed = Parsed {
+            severity_number: members.n.and_then(|value| value.raw.parse().ok()),
+            severity_text: text(members.sv),
+            trace_id: text(members.tr),
+            span_id: text(members.sp),
+            attributes: members.a.map(|value| value.raw),
+        };
+        let (bytes, cut) = (bytes.as_deref(), cut.as_deref());
+        let entry = Entry { offset, observed, body: &body, bytes, cut, parsed };
         match self.columns.take(origin, &entry, self.seen, intake.output) {
             Some(event_time) => intake.row(event_time),
             None => intake.duplicate(),

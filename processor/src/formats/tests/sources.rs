@@ -511,6 +511,22 @@ fn landing_records_become_rows() {
 }
 
 #[test]
+fn what_the_collector_parsed_has_the_last_word_and_joins_what_the_body_says() {
+    let mut text = landing_file(0).replace("{\"end\":0}\n", "");
+    text.push_str(
+        "{\"s\":0,\"o\":0,\"t\":\"2024-05-01T10:00:00.5Z\",\"b\":\"{\\\"level\\\":\\\"info\\\",\\\"x\\\":1}\",\
+         \"n\":17,\"sv\":\"ERR\",\"tr\":\"0af7651916cd43dd8448eb211c80319c\",\"a\":{\"y\":2}}\n\
+         {\"s\":0,\"o\":9,\"t\":\"2024-05-01T10:00:01Z\",\"b\":\"plain\",\"a\":{\"user\":\"eve\"}}\n{\"end\":2}\n",
+    );
+    let (report, taken) = read_bytes(text.as_bytes());
+    assert_eq!((report.counts.rows, report.counts.rejected), (2, 0), "{:?}", taken.rejected);
+    assert_eq!(taken.column("severity_number"), ["17", "-"]);
+    assert_eq!(taken.column("severity_text"), ["ERR", "-"]);
+    assert_eq!(taken.column("trace_id")[0], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(taken.column("attributes"), [r#"{"level":"info","x":1,"y":2}"#, r#"{"user":"eve"}"#]);
+}
+
+#[test]
 fn incomplete_and_unknown_landing_objects_are_reported() {
     let whole = landing_file(5);
     let without_trailer = whole.replace("{\"end\":5}\n", "");
