@@ -1,4 +1,6 @@
-//! The command line: `run` and `validate`.
+//! The command line.
+
+mod spool;
 
 use crate::config::Config;
 use crate::topology;
@@ -64,6 +66,18 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Look into the spool: segments, records waiting for each sink, damage. Changes nothing.
+    Spool {
+        /// Configuration file (TOML).
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Also write everything in the spool as landing objects below this directory.
+        #[arg(long, value_name = "DIR")]
+        export: Option<PathBuf>,
+    },
 }
 
 /// Runs the program; everything `main` does.
@@ -78,6 +92,9 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.command {
         Command::Validate { config } => load(&config).map_or_else(|code| code, |config| print(&config)),
+        Command::Spool { config, json, export } => {
+            load(&config).map_or_else(|code| code, |config| spool::show(&config, json, export.as_deref()))
+        }
         Command::Run { config, until_idle } => {
             init_log();
             load(&config).map_or_else(|code| code, |config| run(config, until_idle))
@@ -93,11 +110,16 @@ fn load(path: &Path) -> Result<Config, u8> {
 }
 
 fn print(config: &Config) -> u8 {
-    match std::io::stdout().write_all(config.to_toml().as_bytes()) {
+    say(&config.to_toml())
+}
+
+/// Writes a result to standard output; a reader that went away is not a failure.
+fn say(text: &str) -> u8 {
+    match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => EXIT_OK,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => EXIT_OK,
         Err(error) => {
-            report(&anyhow::Error::new(error).context("printing the configuration"));
+            report(&anyhow::Error::new(error).context("writing to standard output"));
             EXIT_FAILED
         }
     }

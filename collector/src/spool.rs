@@ -19,6 +19,7 @@
 //! checkpoint plus the footers of the segments after it. A delivery may be repeated, then under the
 //! same key with the same content.
 
+pub mod inspect;
 mod reserve;
 mod writer;
 
