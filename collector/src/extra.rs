@@ -66,6 +66,23 @@ impl Extra {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    /// Takes over what is known already: it wins over what was found later.
+    pub fn refine(&mut self, known: Self) {
+        if known.severity_number > 0 {
+            self.severity_number = known.severity_number;
+        }
+        for (mine, known) in [
+            (&mut self.severity_text, known.severity_text),
+            (&mut self.trace_id, known.trace_id),
+            (&mut self.span_id, known.span_id),
+        ] {
+            if !known.is_empty() {
+                *mine = known;
+            }
+        }
+        self.attributes.extend(known.attributes);
+    }
+
     /// What is known about a record.
     pub fn of(batch: &Batch, record: &Record) -> Self {
         Self::decode(batch.bytes(record.extra))

@@ -52,6 +52,7 @@ pub struct Metrics {
     pub spool_recovered_records: PerSink<Counter>,
     pub transform_received_records: Labelled,
     pub transform_dropped_records: Labelled,
+    pub transform_changed_records: Labelled,
     pub transform_errors: Labelled,
     pub sink_received_records: PerSink<Counter>,
     pub sink_rejected_records: Labelled,
@@ -140,6 +141,7 @@ const TABLE: &[Row] = &[
     ("collector_spool_recovered_records", C, "records", "sink", "Records found in the spool at start that the sink did not have yet"),
     ("collector_transform_received_records", C, "records", "transform", "Records a transform was given"),
     ("collector_transform_dropped_records", C, "records", "transform, reason", "Records a transform did not pass on"),
+    ("collector_transform_changed_records", C, "records", "transform", "Records whose body a transform changed"),
     ("collector_transform_errors", C, "records", "transform", "Records a transform could not work on; they pass as they are unless also dropped"),
     ("collector_sink_received_records", C, "records", "sink", "Records stored in the spool for a sink"),
     ("collector_sink_rejected_records", C, "records", "sink, reason", "Records the other end refuses for good; kept in `<data_dir>/rejected`"),
@@ -178,6 +180,7 @@ impl Metrics {
             self.spool_recovered_records.clone().into(),
             self.transform_received_records.clone().into(),
             self.transform_dropped_records.clone().into(),
+            self.transform_changed_records.clone().into(),
             self.transform_errors.clone().into(),
             self.sink_received_records.clone().into(),
             self.sink_rejected_records.clone().into(),
@@ -223,6 +226,9 @@ impl Metrics {
         self.transform_received_records.get_or_create(&vec![label.clone()]).inc_by(received);
         if counts.errors > 0 {
             self.transform_errors.get_or_create(&vec![label.clone()]).inc_by(counts.errors);
+        }
+        if counts.changed > 0 {
+            self.transform_changed_records.get_or_create(&vec![label.clone()]).inc_by(counts.changed);
         }
         for (reason, records) in &counts.dropped {
             let labels = vec![label.clone(), ("reason", (*reason).to_owned())];
@@ -290,7 +296,7 @@ mod tests {
     fn every_row_of_the_table_is_served_under_its_kind() {
         let metrics = Metrics::default().with_sinks(["out"].into_iter());
         // A family without a series is not served.
-        let counts = Counts { dropped: [("sampled", 1)].into(), errors: 1 };
+        let counts = Counts { dropped: [("sampled", 1)].into(), changed: 1, errors: 1 };
         metrics.transformed("t", 1, &counts);
         metrics.dropped("out", "spool_full", 1);
         metrics.rejected("out", "too_old", 1);

@@ -4,13 +4,32 @@
 //! may drop records, change their bodies, and attach what it found out ([`crate::extra`]). It never
 //! waits for anything. Records it drops are counted with a reason.
 
+pub mod filter;
+pub mod limit;
+pub mod matcher;
+pub mod parse;
+pub mod redact;
+#[cfg(feature = "remap")]
+pub mod remap;
+#[cfg(test)]
+mod testing;
+
 use crate::batch::{Batch, Record};
 use crate::config::component::{Described, Kind, Settings, read_settings};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 /// Every kind of transform.
-pub const KINDS: &[Kind<dyn TransformConfig>] = &[];
+pub const KINDS: &[Kind<dyn TransformConfig>] = &[
+    kind::<parse::ParseSettings>(),
+    kind::<redact::RedactSettings>(),
+    kind::<filter::FilterSettings>(),
+    kind::<limit::SampleSettings>(),
+    kind::<limit::ThrottleSettings>(),
+    kind::<limit::DedupeSettings>(),
+    #[cfg(feature = "remap")]
+    kind::<remap::RemapSettings>(),
+];
 
 /// Settings of a transform.
 pub trait TransformConfig: Described {
@@ -34,6 +53,8 @@ pub trait Transform: Send + Debug {
 pub struct Counts {
     /// Records dropped, by reason (a fixed word such as `sampled`, never text from the data).
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Records whose body it changed.
+    pub changed: u64,
     /// Records it could not work on (not JSON, program failed); they pass as they are unless also
     /// counted as dropped.
     pub errors: u64,
@@ -47,7 +68,6 @@ impl Counts {
 }
 
 /// An entry of [`KINDS`].
-#[expect(dead_code, reason = "used by the first transform")]
 const fn kind<S: Settings + TransformConfig>() -> Kind<dyn TransformConfig> {
     Kind {
         name: S::KIND,

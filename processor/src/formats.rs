@@ -14,18 +14,15 @@
 //! records stand in it), one folder per source, and what they share: [`json`], [`time`],
 //! [`address`], [`columns`], [`seen`], [`intake`].
 
-pub mod address;
 pub mod app_log;
 pub mod cloudtrail;
 pub mod columns;
 pub mod documents;
 pub mod inflate;
 pub mod intake;
-pub mod json;
 pub mod lines;
 pub mod seen;
 pub mod sniff;
-pub mod time;
 pub mod vpc_flow;
 
 #[cfg(test)]
@@ -33,6 +30,8 @@ mod tests;
 
 pub use columns::arrow_schema;
 pub use seen::Seen;
+
+pub use logq_schemas::text::{address, json, time};
 
 use arrow::array::RecordBatch;
 use inflate::Window;

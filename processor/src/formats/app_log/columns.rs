@@ -1,12 +1,12 @@
 //! From a landing record to a row.
 
 use super::PARSER_VERSION;
-use super::parse::{self, Understood};
 use crate::formats::columns::{Rows, index};
 use crate::formats::seen::{Seen, Verdict};
 use crate::formats::time::DAY;
 use crate::formats::{Context, Object, Output};
 use logq_schemas::Table;
+use logq_schemas::body::{self, Understood};
 use logq_schemas::landing::{Header, Stream};
 use logq_schemas::tables::app_log::TABLE;
 use std::borrow::Cow;
@@ -191,7 +191,7 @@ impl Columns {
             rows.long(FILE_OFFSET, offset);
         }
         put_origin(rows, origin);
-        let mut understood = parse::understand(entry.body);
+        let mut understood = body::understand(entry.body);
         entry.parsed.refine(&mut understood);
         put_understood(rows, &understood);
         let event_time = understood

@@ -1,6 +1,12 @@
-//! What a log line tells about itself.
+//! What a log line tells about itself: severity, trace context, HTTP fields, attributes.
+//!
+//! The collector's `parse` transform and the processor read bodies with the same code, so that a line
+//! means the same at the node and in the lake.
 
-use super::{access, severity, structured};
+pub mod access;
+pub mod severity;
+pub mod structured;
+
 use std::borrow::Cow;
 
 /// What was understood of a body. Everything is optional.

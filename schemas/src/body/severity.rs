@@ -1,6 +1,6 @@
 //! Levels: their words, and where lines carry them.
 
-use crate::formats::time;
+use crate::text::time;
 
 /// A level found in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! gunicorn's default. Request lines that are no HTTP (`\x16\x03…`, `-`) give a status without a
 //! method.
 
-use super::parse::Understood;
-use crate::formats::address;
+use super::Understood;
+use crate::text::address;
 use std::borrow::Cow;
 
 /// Reads an access log line; `None` when it is none.

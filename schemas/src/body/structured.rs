@@ -1,9 +1,9 @@
 //! Bodies that are structured: JSON objects and logfmt.
 
-use super::parse::Understood;
+use super::Understood;
 use super::severity;
-use crate::formats::json::{Cursor, Fault, Kind, Value, push_string};
-use crate::formats::{address, time};
+use crate::text::json::{Cursor, Fault, Kind, Value, push_string};
+use crate::text::{address, time};
 use std::borrow::Cow;
 
 /// Reads a JSON object; `None` when the body is not exactly one.
