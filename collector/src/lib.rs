@@ -26,5 +26,6 @@ pub mod sinks;
 pub mod sources;
 pub mod spool;
 pub mod stream;
+pub mod template;
 pub mod topology;
 pub mod transforms;

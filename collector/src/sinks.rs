@@ -8,6 +8,7 @@
 
 pub mod adaptive;
 pub mod aws;
+pub mod aws_cloudwatch_logs;
 pub mod aws_s3;
 pub mod delivery;
 pub mod file;
@@ -83,9 +84,14 @@ pub trait Sink: Send + Sync + Debug {
     /// Cancel-safe in the sense of at-least-once: a delivery that was cut off is repeated.
     async fn deliver(&self, delivery: &Delivery, cx: &Context) -> Delivered;
 
-    /// Segments that may be delivered at the same time.
+    /// Requests that may be in flight at the same time.
     fn concurrency(&self) -> usize {
         1
+    }
+
+    /// Segments that may be delivered at the same time; one where order matters.
+    fn segments(&self) -> usize {
+        self.concurrency()
     }
 }
 
@@ -296,7 +302,7 @@ pub async fn run(sink: Box<dyn Sink>, wiring: Wiring) {
     loop {
         wiring.progress.set_idle(flying.is_empty());
         wiring.progress.set_waiting(flying.is_empty());
-        let room = !ended && flying.len() < cx.adaptive.limit();
+        let room = !ended && flying.len() < cx.adaptive.limit().min(sink.segments());
         tokio::select! {
             biased;
             Some(id) = flying.next(), if !flying.is_empty() => acknowledge(&wiring, id).await,

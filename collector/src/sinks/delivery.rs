@@ -8,7 +8,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use logq_schemas::landing::{Record, Stream, object_key};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -95,7 +95,21 @@ impl Delivery {
         Ok(Object { key, len, records, file: Arc::new(file), pieces })
     }
 
-    /// The records one frame at a time, so that no more than a frame is in memory.
+    /// The records one frame at a time, so that no more than a frame is in memory; tries until the
+    /// file can be read.
+    pub async fn frames(&self, cx: &Context) -> Frames {
+        let open = || {
+            let delivery = self.clone();
+            async move { Ok(tokio::task::spawn_blocking(move || delivery.open_frames()).await??) }
+        };
+        loop {
+            if let Ok(frames) = cx.retry(Backoff::default(), None, open).await {
+                return frames;
+            }
+        }
+    }
+
+    /// The records one frame at a time. Blocking.
     ///
     /// # Errors
     /// When the file can't be read.
@@ -103,7 +117,7 @@ impl Delivery {
         let file = File::open(&self.sealed.path)?;
         let segment = Segment::scan(&file)?;
         let (_, ranges) = segment.select(|section| self.taker.takes(section, self.sealed.id));
-        Ok(Frames { file, ranges: ranges.into_iter(), streams: HashMap::new() })
+        Ok(Frames { file: Arc::new(file), ranges: ranges.into(), streams: HashMap::new() })
     }
 }
 
@@ -192,29 +206,56 @@ impl Event<'_> {
 /// The frames of a segment that are for one sink, decoded one at a time.
 #[derive(Debug)]
 pub struct Frames {
-    file: File,
-    ranges: std::vec::IntoIter<Range<u64>>,
+    file: Arc<File>,
+    ranges: VecDeque<Range<u64>>,
     streams: HashMap<u32, Arc<Stream>>,
 }
 
 impl Frames {
-    /// Decodes the next frame; `None` after the last. Blocking.
+    /// Decodes the next frame; `None` after the last. Tries until the file can be read.
+    pub async fn next(&mut self, cx: &Context) -> Option<FrameText> {
+        while let Some(range) = self.ranges.front().cloned() {
+            let read = || {
+                let (file, range) = (self.file.clone(), range.clone());
+                async move { Ok(tokio::task::spawn_blocking(move || decode(&file, &range)).await??) }
+            };
+            let decoded = cx.retry(Backoff::default(), None, read).await.ok().flatten();
+            self.ranges.pop_front();
+            match decoded {
+                Some(text) => return Some(self.take(text)),
+                // Its checksum was right: only a fault of this program gets here.
+                None => tracing::error!(sink = cx.name, "frame can't be decoded, its records are lost"),
+            }
+        }
+        None
+    }
+
+    /// Decodes the next frame; `None` after the last, or when it can't be decoded. Blocking.
     ///
     /// # Errors
     /// When the segment file can't be read.
     pub fn next_frame(&mut self) -> io::Result<Option<FrameText>> {
-        let Some(range) = self.ranges.next() else { return Ok(None) };
-        let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
-        let mut packed = vec![0; len];
-        self.file.read_exact_at(&mut packed, range.start)?;
-        let text = zstd::decode_all(&packed[..])?;
-        let text = String::from_utf8(text).map_err(io::Error::other)?;
-        for line in text.lines().take_while(|line| line.starts_with("{\"stream\"")) {
-            let stream: Stream = serde_json::from_str(line)?;
-            self.streams.insert(stream.stream, Arc::new(stream));
-        }
-        Ok(Some(FrameText { text, streams: self.streams.clone() }))
+        let Some(range) = self.ranges.pop_front() else { return Ok(None) };
+        let text = decode(&self.file, &range)?;
+        Ok(text.map(|text| self.take(text)))
     }
+
+    fn take(&mut self, text: String) -> FrameText {
+        // Every stream is described before its first record, at the start of a frame.
+        for line in text.lines().take_while(|line| line.starts_with("{\"stream\"")) {
+            if let Ok(stream) = serde_json::from_str::<Stream>(line) {
+                self.streams.insert(stream.stream, Arc::new(stream));
+            }
+        }
+        FrameText { text, streams: self.streams.clone() }
+    }
+}
+
+fn decode(file: &File, range: &Range<u64>) -> io::Result<Option<String>> {
+    let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+    let mut packed = vec![0; len];
+    file.read_exact_at(&mut packed, range.start)?;
+    Ok(zstd::decode_all(&packed[..]).ok().and_then(|text| String::from_utf8(text).ok()))
 }
 
 /// The landing lines of one frame.

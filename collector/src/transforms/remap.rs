@@ -216,7 +216,7 @@ fn store(batch: &mut Batch, record: &mut Record, mut fields: ObjectMap) -> bool 
     }
     let mut take = |name: &str| {
         let value = fields.remove(name);
-        value.as_ref().and_then(Value::as_str).map(|text| text.into_owned()).unwrap_or_default()
+        value.as_ref().and_then(Value::to_str_lossy).map(|text| text.into_owned()).unwrap_or_default()
     };
     let (severity_text, trace_id, span_id) = (take("severity"), take("trace_id"), take("span_id"));
     let number = fields.remove("severity_number").and_then(|value| value.as_integer());
