@@ -37,7 +37,11 @@ use std::time::Duration;
 pub use delivery::{Delivery, Event, Object};
 
 /// Every kind of sink.
-pub const KINDS: &[Kind<dyn SinkConfig>] = &[kind::<file::FileSettings>(), kind::<aws_s3::AwsS3Settings>()];
+pub const KINDS: &[Kind<dyn SinkConfig>] = &[
+    kind::<aws_s3::AwsS3Settings>(),
+    kind::<aws_cloudwatch_logs::CloudwatchSettings>(),
+    kind::<file::FileSettings>(),
+];
 
 /// An entry of [`KINDS`].
 const fn kind<S: Settings + SinkConfig>() -> Kind<dyn SinkConfig> {

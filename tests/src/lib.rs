@@ -10,5 +10,6 @@
 
 pub mod container_runtime;
 pub mod demo;
+pub mod doubles;
 pub mod harness;
 pub mod loggen;

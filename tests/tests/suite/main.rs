@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on should stop
 
 mod aws;
+mod conformance;
 mod containerd;
 mod crash_points;
 mod deploy;
 mod e2e;
+mod faults;
 mod fixtures;
 mod house;
 mod readers;
