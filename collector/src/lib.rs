@@ -20,6 +20,7 @@ pub mod config;
 pub mod extra;
 pub mod graph;
 pub mod metrics;
+pub mod multiline;
 pub mod position;
 pub mod segment;
 pub mod sinks;

@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// A partial record that was open when the position was taken.
+/// A record that was open when the position was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// Standard stream it belongs to.
@@ -103,6 +103,9 @@ pub struct Open {
     /// Earlier pieces of the same record were already emitted because it grew too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub split: bool,
+    /// It is a record of several whole lines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
 }
 
 /// How far a file was read.
@@ -332,7 +335,7 @@ mod tests {
     fn reading_resumes_at_the_first_open_record() {
         let mut at = position(1, 100);
         assert_eq!(at.resume_at(), 100);
-        at.open.push(Open { stdio: Stdio::Stderr, start: 70, split: false });
+        at.open.push(Open { stdio: Stdio::Stderr, start: 70, split: false, group: false });
         at.long_line = Some(90);
         assert_eq!(at.resume_at(), 70);
     }

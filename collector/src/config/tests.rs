@@ -58,7 +58,8 @@ fn every_mistake_names_file_and_key() {
         (replaced("bucket = \"acme-logs\"", "region = \"x\""), "sinks.bucket", "missing field `bucket`"),
         (replaced("\"/srv/landing\"", "\"/var/lib/logq-collector/out\""), "sinks.out.path", "overlap"),
         (replaced("${NODE:-n1}", "${NODE}"), "node", "NODE is not set"),
-        (GOOD.to_owned() + "acl = \"private\"\n", "sinks.bucket", "acl"),
+        (GOOD.to_owned() + "canned = \"private\"\n", "sinks.bucket", "canned"),
+        (GOOD.to_owned() + "acl = \"everybody\"\n", "sinks.bucket.acl", "must be one of"),
         (GOOD.to_owned() + "ssekms_key_id = \"k\"\n", "sinks.bucket.ssekms_key_id", "aws:kms"),
         (
             GOOD.to_owned() + "[sinks.b2]\ntype = \"file\"\ninputs = [\"pods\"]\npath = \"/srv/landing\"\n",

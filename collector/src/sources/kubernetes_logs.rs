@@ -16,12 +16,14 @@
 
 pub mod cri;
 pub mod discover;
+pub mod docker;
 pub mod lines;
 pub mod reader;
 
 use crate::batch::Batch;
 use crate::config::component::{Problem, Row, problem, within};
 use crate::config::{self, ByteSize, Span, options};
+use crate::multiline::{self, Multiline, MultilineSettings};
 use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
 use discover::{Candidate, Discovery, Key, Stage};
@@ -45,6 +47,16 @@ const DAMAGED_AFTER: Duration = Duration::from_secs(60);
 /// removing a log and its compressed copy appearing.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
+/// What happens to a record longer than `max_line_bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinePolicy {
+    /// It is delivered in pieces marked `cut: split`.
+    Split,
+    /// Its beginning is delivered, marked `cut: truncated`.
+    Truncate,
+}
+
 /// Settings of the source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,8 +67,12 @@ pub struct Settings {
     pub glob_minimum_cooldown: Span,
     /// Bytes read from a file before the next one gets its turn.
     pub max_read_bytes: ByteSize,
-    /// Longest record; longer ones are split.
+    /// Longest record.
     pub max_line_bytes: ByteSize,
+    /// What happens to longer ones.
+    pub max_line_policy: LinePolicy,
+    /// Which lines belong together.
+    pub multiline: MultilineSettings,
     /// Quiet time after which the end of a rotated or deleted file is final.
     pub rotate_wait: Span,
     /// Files held open at most.
@@ -70,6 +86,8 @@ impl Default for Settings {
             glob_minimum_cooldown: Span::from(options::GLOB_COOLDOWN),
             max_read_bytes: ByteSize::new(options::READ_BYTES),
             max_line_bytes: ByteSize::new(options::LINE_BYTES),
+            max_line_policy: LinePolicy::Split,
+            multiline: MultilineSettings::default(),
             rotate_wait: Span::from(options::ROTATE_WAIT),
             max_open_files: options::OPEN_FILES,
         }
@@ -78,19 +96,22 @@ impl Default for Settings {
 
 impl config::component::Settings for Settings {
     const KIND: &'static str = "kubernetes_logs";
-    const ABOUT: &'static str = "Container logs of this node, in the runtime's CRI format.";
+    const ABOUT: &'static str = "Container logs of this node, in the CRI format of containerd and CRI-O or in Docker's json-file format.";
 
     #[rustfmt::skip]
     fn options() -> Vec<Row> {
         use options::{plain, size, span, text};
-        vec![
+        let mut rows = vec![
             ("pods_dir", text(options::PODS_DIR), "Directory `<namespace>_<pod>_<uid>/<container>/<n>.log` live in"),
             ("glob_minimum_cooldown", span(options::GLOB_COOLDOWN), "Time between scans for new files; a directory watch usually makes it shorter"),
             ("max_read_bytes", size(options::READ_BYTES), "Bytes read from a file before the next one gets its turn"),
-            ("max_line_bytes", size(options::LINE_BYTES), "Longest record; longer ones are delivered in pieces marked `cut: split`"),
+            ("max_line_bytes", size(options::LINE_BYTES), "Longest record"),
+            ("max_line_policy", text("split"), "Longer records: `split` delivers them in pieces marked `cut: split`, `truncate` their beginning marked `cut: truncated`; both are counted"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
             ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
-        ]
+        ];
+        rows.extend(multiline::rows());
+        rows
     }
 
     fn check(&self, key: &str) -> Result<(), Problem> {
@@ -99,7 +120,7 @@ impl config::component::Settings for Settings {
         if self.max_open_files == 0 {
             return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
         }
-        Ok(())
+        self.multiline.check(key)
     }
 }
 
@@ -162,6 +183,8 @@ impl Reader {
             read_bytes: settings.max_read_bytes.bytes(),
             line_bytes: settings.max_line_bytes.bytes(),
             rotate_wait: settings.rotate_wait.duration(),
+            truncate: settings.max_line_policy == LinePolicy::Truncate,
+            multiline: Arc::new(Multiline::new(settings.multiline.clone())),
         };
         let positions = wiring.positions.iter().map(|position| (position.id, (position.clone(), now)));
         Self {
@@ -230,8 +253,13 @@ impl Reader {
                 true
             }
             Ok(Outcome::Idle) => {
+                let expired = file.expire(&mut self.batch, self.sequence);
                 let wait = (file.quiet() / 16).clamp(LOOK_MIN, LOOK_MAX);
-                file.next_look = Instant::now() + wait;
+                let next = Instant::now() + wait;
+                file.next_look = file.due().map_or(next, |due| due.min(next));
+                if expired {
+                    self.touch(key);
+                }
                 false
             }
             Ok(Outcome::Ended) => {
@@ -295,6 +323,8 @@ impl Reader {
         let (noted, metrics) = (file.take_noted(), &self.wiring.metrics);
         metrics.source_malformed_lines.inc_by(noted.malformed);
         metrics.source_split_records.inc_by(noted.split);
+        metrics.source_truncated_records.inc_by(noted.truncated);
+        metrics.source_joined_lines.inc_by(noted.joined);
         metrics.source_unterminated_records.inc_by(noted.unterminated);
     }
 
@@ -410,7 +440,7 @@ impl Reader {
             "following file");
         self.positions.remove(&id);
         self.known.remove(&candidate.key);
-        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits, Arc::default());
+        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits.clone(), Arc::default());
         self.followed.insert(id, candidate.key);
         self.files.insert(candidate.key, file);
         Ok(())

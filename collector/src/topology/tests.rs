@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 const MAX_LINE: usize = 4096;
 
+/// Steps of one seed; 60 seeds by default make 15,000 steps (`LOGQ_RUNS` makes more, `LOGQ_SEED` repeats one).
+const STEPS: u32 = 250;
+
 fn configuration(root: &Path) -> Config {
     let root = root.display();
     let text = format!(
@@ -82,6 +85,8 @@ impl Collector {
             max_line_bytes: ByteSize::new(MAX_LINE),
             rotate_wait: zero(),
             max_open_files,
+            multiline: toml::from_str("mode = \"auto\"\ntimeout = 3600").unwrap(),
+            ..Settings::default()
         };
         let reader = Reader::new(
             settings,
@@ -140,6 +145,8 @@ impl Collector {
 
 /// One container: what it wrote, and what must come out.
 struct Container {
+    /// Docker's json-file format instead of CRI's.
+    docker: bool,
     dir: PathBuf,
     file: File,
     /// A line of which only a part was written.
@@ -170,7 +177,14 @@ impl Model {
                 let dir = root.join(format!("pods/ns_pod-{i}_uid-{i}/c"));
                 fs::create_dir_all(&dir).unwrap();
                 let file = OpenOptions::new().create(true).append(true).open(dir.join("0.log")).unwrap();
-                Container { dir, file, half: None, open: [None, None], rotations: 0 }
+                Container {
+                    docker: rng.random_bool(0.3),
+                    dir,
+                    file,
+                    half: None,
+                    open: [None, None],
+                    rotations: 0,
+                }
             })
             .collect();
         let root = root.to_owned();
@@ -178,9 +192,15 @@ impl Model {
     }
 
     /// A line of the runtime. Its time makes first lines of files differ, as in life.
-    fn line(&mut self, stdio: usize, tag: char, text: &str) -> Vec<u8> {
+    fn line(&mut self, c: usize, stdio: usize, tag: char, text: &str) -> Vec<u8> {
         self.next += 1;
         let (n, name) = (self.next, ["stdout", "stderr"][stdio]);
+        if self.containers[c].docker {
+            let log = if tag == 'F' { format!("{text}\n") } else { text.to_owned() };
+            let time = format!("2026-11-22T10:{:02}:{:02}.{n:09}Z", n / 60 % 60, n % 60);
+            return format!("{}\n", serde_json::json!({ "log": log, "stream": name, "time": time }))
+                .into_bytes();
+        }
         format!("2026-11-22T10:{:02}:{:02}.{n:09}Z {name} {tag} {text}\n", n / 60 % 60, n % 60).into_bytes()
     }
 
@@ -190,10 +210,14 @@ impl Model {
             return;
         }
         let stdio = self.rng.random_range(0..2);
-        let len = if self.rng.random_bool(0.03) { 3000 } else { self.rng.random_range(0..200) };
+        if self.rng.random_bool(0.08) && self.containers[c].open[stdio].is_none() {
+            return self.write_trace(c, stdio);
+        }
+        let long = if self.containers[c].docker { 1200 } else { 3000 };
+        let len = if self.rng.random_bool(0.03) { long } else { self.rng.random_range(0..200) };
         let text = format!("#{}:{}", self.next, "é\"\\x".repeat(len / 5));
         let last = self.rng.random_bool(0.7);
-        let line = self.line(stdio, if last { 'F' } else { 'P' }, &text);
+        let line = self.line(c, stdio, if last { 'F' } else { 'P' }, &text);
         let before = self.containers[c].open[stdio].take();
         // A record longer than the limit comes out in pieces of whole parts.
         let joined = match before {
@@ -211,6 +235,26 @@ impl Model {
         let cut = if self.rng.random_bool(0.1) { self.rng.random_range(1..line.len()) } else { line.len() };
         self.containers[c].file.write_all(&line[..cut]).unwrap();
         self.containers[c].half = (cut < line.len()).then(|| line[cut..].to_vec());
+    }
+
+    /// A stack trace: several lines that are one record.
+    fn write_trace(&mut self, c: usize, stdio: usize) {
+        let mut trace = vec![format!("java.lang.Exception: #{}", self.next)];
+        trace
+            .extend((0..self.rng.random_range(1..6)).map(|n| format!("\tat a.B.c(D.java:{n}{})", self.next)));
+        let lines: Vec<u8> = trace.iter().flat_map(|text| self.line(c, stdio, 'F', text)).collect();
+        self.expected.push(trace.join("\n"));
+        self.containers[c].file.write_all(&lines).unwrap();
+    }
+
+    /// Whole lines on both streams: no record of several lines stays open.
+    fn write_plain(&mut self, c: usize) {
+        for stdio in 0..2 {
+            let text = format!("plain #{}", self.next);
+            let line = self.line(c, stdio, 'F', &text);
+            self.expected.push(text);
+            self.containers[c].file.write_all(&line).unwrap();
+        }
     }
 
     /// What ends with its file: a line is completed by the runtime before it reopens, a record is not.
@@ -330,7 +374,7 @@ fn run(seed: u64) {
     let mut model = Model::new(seed, dir.path());
     let max_open = if model.rng.random_bool(0.3) { 1 } else { 100 };
     let mut collector = Collector::start(dir.path(), max_open);
-    for _ in 0..250 {
+    for _ in 0..STEPS {
         let c = model.rng.random_range(0..model.containers.len());
         match model.rng.random_range(0..100) {
             0..50 => model.write(c),
@@ -356,6 +400,7 @@ fn run(seed: u64) {
                 // them, whoever collects.
                 let container = &model.containers[c];
                 if container.half.is_none() && container.open.iter().all(Option::is_none) {
+                    model.write_plain(c);
                     collector.settle();
                     model.containers[c].file.set_len(0).unwrap();
                     // The runtime goes on in the emptied file; it may have grown past the old size
@@ -387,7 +432,7 @@ fn run(seed: u64) {
 fn g1_g2_nothing_is_lost_or_repeated_whatever_happens_in_which_order() {
     let seeds = match std::env::var("LOGQ_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..std::env::var("LOGQ_RUNS").map_or(30, |runs| runs.parse().unwrap())).collect(),
+        Err(_) => (0..std::env::var("LOGQ_RUNS").map_or(60, |runs| runs.parse().unwrap())).collect(),
     };
     for seed in seeds {
         println!("seed {seed}");

@@ -1,13 +1,21 @@
-//! Lines to records: joins partial lines, splits oversized ones, keeps what is not in the
-//! runtime's format, and skips after a restart what was handed over before it.
+//! Lines to records: joins partial lines and, when asked to, lines of stack traces; splits or
+//! truncates oversized ones; keeps what is not in the runtime's format; and skips after a restart
+//! what was handed over before it.
 //!
-//! Partial state is kept per file and standard stream; nothing is ever joined across files, and no
-//! timer ends a record: only its `F` line, the size limit, or the end of the file does.
+//! State is kept per file and standard stream; nothing is ever joined across files. No timer ends a
+//! partial record: only its last part, the size limit, or the end of the file does. A record of
+//! several whole lines also ends when nothing came for its timeout.
 
-use super::cri;
+mod group;
+
+use super::{cri, docker};
 use crate::batch::{Batch, Cut, Encoding, Record, Span};
+use crate::multiline::Rules;
 use crate::position::{Open, Position};
 use crate::stream::Stdio;
+use group::Group;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Time given to a line without one at the start of a file.
 const NO_TIME: &str = "1970-01-01T00:00:00Z";
@@ -20,8 +28,76 @@ struct Partial {
     open: bool,
     start: u64,
     split: bool,
+    truncated: bool,
     time: Vec<u8>,
     body: Vec<u8>,
+}
+
+impl Partial {
+    fn cut(&self) -> Cut {
+        match (self.split, self.truncated) {
+            (_, true) => Cut::Truncated,
+            (true, false) => Cut::Split,
+            (false, false) => Cut::No,
+        }
+    }
+}
+
+/// One line of the runtime, taken apart.
+struct Part {
+    stdio: Stdio,
+    partial: bool,
+    offset: u64,
+    encoding: Encoding,
+    time: Text,
+    content: Text,
+}
+
+/// Bytes that are in the batch as they were read, or had to be unescaped.
+enum Text {
+    Data(Span),
+    Own(Vec<u8>),
+}
+
+impl Text {
+    fn bytes<'a>(&'a self, batch: &'a Batch) -> &'a [u8] {
+        match self {
+            Self::Data(span) => batch.bytes(*span),
+            Self::Own(bytes) => bytes,
+        }
+    }
+
+    fn span(&self, batch: &mut Batch) -> Span {
+        match self {
+            Self::Data(span) => *span,
+            Self::Own(bytes) => batch.push(bytes),
+        }
+    }
+}
+
+/// How lines become records.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Longest record in bytes.
+    pub max: usize,
+    /// What is beyond it is dropped and counted, instead of delivered in pieces.
+    pub truncate: bool,
+    /// Which whole lines belong together.
+    pub rules: Option<Arc<Rules>>,
+    /// Time after which a record of several lines is complete.
+    pub timeout: Duration,
+    /// Most bytes of such a record.
+    pub group_bytes: usize,
+    /// Most lines of such a record.
+    pub group_lines: usize,
+}
+
+impl From<usize> for Options {
+    /// Pieces of at most `max` bytes, every line on its own.
+    fn from(max: usize) -> Self {
+        let timeout = Duration::from_secs(1);
+        Self { max, truncate: false, rules: None, timeout, group_bytes: max, group_lines: 1_000 }
+    }
 }
 
 /// What was noticed while assembling; added to metrics per batch, not per line.
@@ -31,8 +107,12 @@ pub struct Noted {
     pub malformed: u64,
     /// Records cut in pieces because they were too long.
     pub split: u64,
+    /// Records whose end was dropped because they were too long.
+    pub truncated: u64,
     /// Records ended by the end of their file instead of an `F` line or a newline.
     pub unterminated: u64,
+    /// Lines that became part of a record of several lines.
+    pub joined: u64,
 }
 
 /// A window of file bytes that lies in the batch's data arena.
@@ -49,7 +129,9 @@ pub struct Window {
 /// The state of one file between reads.
 #[derive(Debug)]
 pub struct Assembler {
-    max: usize,
+    options: Options,
+    groups: [Group; 2],
+    replay_group: [Option<u64>; 2],
     partials: [Partial; 2],
     long_line: Option<(u64, Stdio)>,
     time: Vec<u8>,
@@ -60,10 +142,12 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// State for a file that is read from the start; `max` is the limit of a record in bytes.
-    pub fn new(max: usize) -> Self {
+    /// State for a file that is read from the start.
+    pub fn new(options: impl Into<Options>) -> Self {
         Self {
-            max,
+            options: options.into(),
+            groups: [Group::default(), Group::default()],
+            replay_group: [None; 2],
             partials: [Partial::default(), Partial::default()],
             long_line: None,
             time: Vec::new(),
@@ -74,23 +158,60 @@ impl Assembler {
     }
 
     /// State for a file that is read again from `position.resume_at()`.
-    pub fn resume(max: usize, position: &Position) -> Self {
-        let mut assembler = Self::new(max);
+    pub fn resume(options: impl Into<Options>, position: &Position) -> Self {
+        let mut assembler = Self::new(options);
         assembler.replay_to = position.to;
         assembler.time = position.time.clone().into_bytes();
         for open in &position.open {
-            if let Some(slot) = assembler.replay_open.get_mut(open.stdio.index()) {
+            let index = open.stdio.index();
+            if open.group {
+                if let Some(slot) = assembler.replay_group.get_mut(index) {
+                    *slot = Some(open.start);
+                }
+            } else if let Some(slot) = assembler.replay_open.get_mut(index) {
                 *slot = Some(*open);
             }
         }
         assembler
     }
 
-    /// Partial records that are open now.
+    /// Records that are open now: partial ones, and those of several lines.
     pub fn open(&self) -> Vec<Open> {
-        let both = [Stdio::Stdout, Stdio::Stderr].into_iter().zip(&self.partials);
-        let open = both.filter(|(_, partial)| partial.open);
-        open.map(|(stdio, partial)| Open { stdio, start: partial.start, split: partial.split }).collect()
+        let mut all = Vec::new();
+        for stdio in [Stdio::Stdout, Stdio::Stderr] {
+            if let Some(start) = self.groups[stdio.index()].start() {
+                all.push(Open { stdio, start, split: false, group: true });
+            }
+            let partial = &self.partials[stdio.index()];
+            if partial.open {
+                all.push(Open { stdio, start: partial.start, split: partial.split, group: false });
+            }
+        }
+        all
+    }
+
+    /// When the first record of several lines is complete unless it grows; none without one.
+    pub fn due(&self) -> Option<Instant> {
+        self.groups.iter().filter_map(Group::touched).min().map(|touched| touched + self.options.timeout)
+    }
+
+    /// Hands over records of several lines that did not grow for their timeout. True when there
+    /// were any.
+    pub fn expire(
+        &mut self,
+        batch: &mut Batch,
+        now: Instant,
+        stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
+    ) -> bool {
+        let mut any = false;
+        for stdio in [Stdio::Stdout, Stdio::Stderr] {
+            let touched = self.groups[stdio.index()].touched();
+            if touched.is_some_and(|touched| now >= touched + self.options.timeout) {
+                self.close_group(batch, stdio, stream_of);
+                any = true;
+            }
+        }
+        any
     }
 
     /// Start of the oversized physical line that is being read.
@@ -142,14 +263,17 @@ impl Assembler {
     ) {
         let piece = Piece { start: window.start, end: window.end, offset: window.offset, split: true };
         if let Some((_, stdio)) = self.long_line {
-            self.raw(batch, piece, stdio, stream_of);
+            if !self.options.truncate {
+                self.raw(batch, piece, stdio, stream_of);
+            }
             return;
         }
         // Its first piece carries the header; lines are cut at multiples of the limit from their
         // start, so that a second reading cuts them the same way.
         let stdio = match cri::parse(&batch.data[window.start..window.end]) {
             Some(line) => {
-                self.emit_partial(batch, line.stdio, true, stream_of);
+                self.emit_partial(batch, line.stdio, Cut::Split, stream_of);
+                self.close_group(batch, line.stdio, stream_of);
                 self.long_first(batch, window, line, stream_of);
                 line.stdio
             }
@@ -169,13 +293,13 @@ impl Assembler {
         stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
     ) {
         if window.offset >= self.replay_to {
-            self.noted.split += 1;
+            let cut = self.cut();
             self.note_time(&batch.data[window.start..window.start + line.time_len]);
             let stream = stream_of(batch, line.stdio);
             batch.records.push(Record {
                 stream,
                 encoding: Encoding::Unchecked,
-                cut: Cut::Split,
+                cut,
                 offset: window.offset,
                 time: Span::data(window.start, window.start + line.time_len),
                 body: Span::data(window.start + line.content, window.end),
@@ -200,9 +324,21 @@ impl Assembler {
         for stdio in [Stdio::Stdout, Stdio::Stderr] {
             if self.partials[stdio.index()].open {
                 self.noted.unterminated += 1;
-                let split = self.partials[stdio.index()].split;
-                self.emit_partial(batch, stdio, split, stream_of);
+                let cut = self.partials[stdio.index()].cut();
+                self.emit_partial(batch, stdio, cut, stream_of);
             }
+            self.close_group(batch, stdio, stream_of);
+        }
+    }
+
+    /// Counts an oversized record and says how it is marked.
+    fn cut(&mut self) -> Cut {
+        if self.options.truncate {
+            self.noted.truncated += 1;
+            Cut::Truncated
+        } else {
+            self.noted.split += 1;
+            Cut::Split
         }
     }
 
@@ -216,74 +352,86 @@ impl Assembler {
         stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
     ) {
         if let Some((_, stdio)) = self.long_line.take() {
-            if end > start {
+            if end > start && !self.options.truncate {
                 self.raw(batch, Piece { start, end, offset, split: true }, stdio, stream_of);
             }
             return;
         }
-        let Some(line) = cri::parse(&batch.data[start..end]) else {
+        let part = if let Some(line) = cri::parse(&batch.data[start..end]) {
+            let time = Text::Data(Span::data(start, start + line.time_len));
+            let content = Text::Data(Span::data(start + line.content, end));
+            Part { stdio: line.stdio, partial: line.partial, offset, encoding, time, content }
+        } else if let Some(line) = docker::parse(&batch.data[start..end]) {
+            let (time, content) = (Text::Own(line.time().to_vec()), Text::Own(line.content().to_vec()));
+            let encoding = Encoding::Utf8;
+            Part { stdio: line.stdio(), partial: line.partial(), offset, encoding, time, content }
+        } else {
             self.malformed(batch, Piece { start, end, offset, split: false }, stream_of);
             return;
         };
-        let index = line.stdio.index();
-        if offset < self.replay_to {
-            // Handed over before the restart, unless it belongs to a record that was still open.
-            match self.replay_open[index] {
-                Some(open) if offset >= open.start => {
-                    self.partials[index].split |= open.split && offset == open.start;
-                }
-                _ => return,
-            }
-        }
-        if line.partial || self.partials[index].open || self.partials[index].split {
-            self.part(batch, start, end, offset, line, stream_of);
-            return;
-        }
-        self.note_time(&batch.data[start..start + line.time_len]);
-        let stream = stream_of(batch, line.stdio);
-        batch.records.push(Record {
-            stream,
-            encoding,
-            cut: Cut::No,
-            offset,
-            time: Span::data(start, start + line.time_len),
-            body: Span::data(start + line.content, end),
-            extra: Span::default(),
-        });
+        self.part(batch, part, stream_of);
     }
 
-    fn part(
-        &mut self,
-        batch: &mut Batch,
-        start: usize,
-        end: usize,
-        offset: u64,
-        line: cri::Line,
-        stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
-    ) {
-        let index = line.stdio.index();
-        let content = start + line.content;
-        let full = self.partials[index].body.len() + (end - content) > self.max;
-        if self.partials[index].open && full {
+    fn part(&mut self, batch: &mut Batch, part: Part, stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32) {
+        let index = part.stdio.index();
+        if part.offset < self.replay_to {
+            // Handed over before the restart, unless it belongs to a record that was still open.
+            let of_partial = self.replay_open[index].filter(|open| part.offset >= open.start);
+            let of_group = self.replay_group[index].is_some_and(|start| part.offset >= start);
+            if let Some(open) = of_partial {
+                self.partials[index].split |= open.split && part.offset == open.start;
+            } else if !of_group {
+                return;
+            }
+        }
+        if part.partial || self.partials[index].open || self.partials[index].split {
+            self.join(batch, &part, stream_of);
+            return;
+        }
+        if part.offset >= self.replay_to {
+            self.note_time(part.time.bytes(batch));
+        }
+        let record = Record {
+            stream: 0,
+            encoding: part.encoding,
+            cut: Cut::No,
+            offset: part.offset,
+            time: part.time.span(batch),
+            body: part.content.span(batch),
+            extra: Span::default(),
+        };
+        self.hand_over(batch, part.stdio, record, stream_of);
+    }
+
+    /// Adds a part to the open partial record.
+    fn join(&mut self, batch: &mut Batch, part: &Part, stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32) {
+        let (index, max) = (part.stdio.index(), self.options.max);
+        let full = self.partials[index].body.len() + part.content.bytes(batch).len() > max;
+        if self.partials[index].open && full && !self.options.truncate {
             self.noted.split += u64::from(!self.partials[index].split);
-            self.emit_partial(batch, line.stdio, true, stream_of);
+            self.emit_partial(batch, part.stdio, Cut::Split, stream_of);
             self.partials[index].split = true;
         }
-        let time = &batch.data[start..start + line.time_len];
-        if offset >= self.replay_to {
-            self.note_time(time);
+        if part.offset >= self.replay_to {
+            self.note_time(part.time.bytes(batch));
         }
         let partial = &mut self.partials[index];
         if !partial.open {
             partial.open = true;
-            partial.start = offset;
+            partial.start = part.offset;
             partial.time.clear();
-            partial.time.extend_from_slice(time);
+            partial.time.extend_from_slice(part.time.bytes(batch));
         }
-        partial.body.extend_from_slice(&batch.data[content..end]);
-        if !line.partial {
-            let split = partial.split;
-            self.emit_partial(batch, line.stdio, split, stream_of);
+        let content = part.content.bytes(batch);
+        let room = if self.options.truncate { max.saturating_sub(partial.body.len()) } else { content.len() };
+        if room < content.len() {
+            self.noted.truncated += u64::from(!partial.truncated);
+            partial.truncated = true;
+        }
+        partial.body.extend_from_slice(&content[..room.min(content.len())]);
+        if !part.partial {
+            let cut = partial.cut();
+            self.emit_partial(batch, part.stdio, cut, stream_of);
         }
     }
 
@@ -292,30 +440,68 @@ impl Assembler {
         &mut self,
         batch: &mut Batch,
         stdio: Stdio,
-        split: bool,
+        cut: Cut,
         stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
     ) {
         let partial = &mut self.partials[stdio.index()];
         partial.split = false;
+        partial.truncated = false;
         if !std::mem::take(&mut partial.open) {
             return;
         }
-        let stream = stream_of(batch, stdio);
-        let start = batch.joined.len();
-        batch.joined.extend_from_slice(&partial.time);
-        let middle = batch.joined.len();
-        batch.joined.extend_from_slice(&partial.body);
-        batch.records.push(Record {
-            stream,
+        let record = Record {
+            stream: 0,
             encoding: Encoding::Unchecked,
-            cut: if split { Cut::Split } else { Cut::No },
+            cut,
             offset: partial.start,
-            time: Span::joined(start, middle),
-            body: Span::joined(middle, batch.joined.len()),
+            time: batch.push(&partial.time),
+            body: batch.push(&partial.body),
             extra: Span::default(),
-        });
+        };
         partial.body.clear();
         partial.body.shrink_to(KEEP_BYTES);
+        self.hand_over(batch, stdio, record, stream_of);
+    }
+
+    /// Puts a whole record into the batch, or into the record of several lines it belongs to.
+    fn hand_over(
+        &mut self,
+        batch: &mut Batch,
+        stdio: Stdio,
+        record: Record,
+        stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
+    ) {
+        let whole = record.cut == Cut::No;
+        if let Some(rules) = self.options.rules.clone().filter(|_| whole) {
+            let group = &mut self.groups[stdio.index()];
+            if group.take_in(&rules, &self.options, batch, &record) {
+                if group.is_complete() {
+                    self.close_group(batch, stdio, stream_of);
+                }
+                return;
+            }
+            self.close_group(batch, stdio, stream_of);
+            if self.groups[stdio.index()].begin(&rules, batch, &record) {
+                return;
+            }
+        } else {
+            self.close_group(batch, stdio, stream_of);
+        }
+        let stream = stream_of(batch, stdio);
+        batch.records.push(Record { stream, ..record });
+    }
+
+    fn close_group(
+        &mut self,
+        batch: &mut Batch,
+        stdio: Stdio,
+        stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
+    ) {
+        let Some(group) = self.groups.get_mut(stdio.index()).filter(|group| group.start().is_some()) else {
+            return;
+        };
+        let stream = stream_of(batch, stdio);
+        self.noted.joined += group.close(batch, stream);
     }
 
     fn note_time(&mut self, time: &[u8]) {
@@ -331,7 +517,9 @@ impl Assembler {
     ) {
         if piece.offset >= self.replay_to {
             self.noted.malformed += 1;
-            self.noted.split += u64::from(piece.split);
+            if piece.split {
+                self.cut();
+            }
         }
         self.raw(batch, piece, Stdio::Unknown, stream_of);
     }
@@ -356,7 +544,11 @@ impl Assembler {
         batch.records.push(Record {
             stream,
             encoding: Encoding::Unchecked,
-            cut: if piece.split { Cut::Split } else { Cut::No },
+            cut: match piece.split {
+                true if self.options.truncate => Cut::Truncated,
+                true => Cut::Split,
+                false => Cut::No,
+            },
             offset: piece.offset,
             time: Span::joined(time_start, body_start),
             body: Span::joined(body_start, batch.joined.len()),

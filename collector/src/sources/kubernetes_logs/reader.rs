@@ -9,8 +9,9 @@
 //! they are dropped unseen.
 
 use super::discover::{Candidate, Key, Stage};
-use super::lines::{Assembler, Noted, Window};
+use super::lines::{Assembler, Noted, Options, Window};
 use crate::batch::Batch;
+use crate::multiline::Multiline;
 use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, Position};
 use crate::stream::{Meta, Owner, Stdio, Stream};
 use flate2::bufread::MultiGzDecoder;
@@ -35,7 +36,7 @@ pub enum Outcome {
 }
 
 /// Sizes a read works with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes read from a file before the next one gets its turn.
     pub read_bytes: usize,
@@ -43,6 +44,24 @@ pub struct Limits {
     pub line_bytes: usize,
     /// How long a file without a writer must be quiet before its end is taken for final.
     pub rotate_wait: Duration,
+    /// What is beyond the longest record is dropped and counted, instead of delivered in pieces.
+    pub truncate: bool,
+    /// Which lines belong together.
+    pub multiline: Arc<Multiline>,
+}
+
+impl Limits {
+    fn options(&self, meta: &Meta) -> Options {
+        let settings = self.multiline.settings();
+        Options {
+            max: self.line_bytes,
+            truncate: self.truncate,
+            rules: self.multiline.rules(meta.hints.multiline.as_deref()),
+            timeout: settings.timeout.duration(),
+            group_bytes: settings.max_bytes.bytes(),
+            group_lines: settings.max_lines,
+        }
+    }
 }
 
 enum Input {
@@ -124,9 +143,10 @@ impl Tail {
         let reset = position.is_some_and(|position| !candidate.gzip && candidate.size < position.to);
         let position = position.filter(|_| !reset);
         let offset = position.map_or(0, Position::resume_at);
+        let options = limits.options(&meta);
         let assembler = match position {
-            Some(position) => Assembler::resume(limits.line_bytes, position),
-            None => Assembler::new(limits.line_bytes),
+            Some(position) => Assembler::resume(options, position),
+            None => Assembler::new(options),
         };
         let input = if candidate.gzip { Input::Gzip(Box::new(Gzip::new(file))) } else { Input::Plain(file) };
         let to = position.map_or(0, |position| position.to);
@@ -140,8 +160,8 @@ impl Tail {
             meta,
             key: candidate.key,
             input,
-            limits,
             window: limits.read_bytes.min(limits.line_bytes),
+            limits,
             offset,
             seen_to: offset,
             modified: candidate.modified,
@@ -181,10 +201,24 @@ impl Tail {
         self.behind() > 0 || !self.assembler.open().is_empty()
     }
 
-    /// Something is held back that the end of the file, which is near, will release.
+    /// Something is held back that the end of the file, which is near, or a timeout will release.
     pub fn holds_back_final(&self) -> bool {
         let near = !matches!(self.stage, Some(Stage::Current | Stage::Renamed));
-        (near && self.holds_back()) || self.is_gzip()
+        (near && self.holds_back()) || self.is_gzip() || self.due().is_some()
+    }
+
+    /// When a record of several lines is complete unless it grows; none without one.
+    pub fn due(&self) -> Option<Instant> {
+        self.assembler.due()
+    }
+
+    /// Hands over records of several lines that did not grow for their timeout. True when there
+    /// were any.
+    pub fn expire(&mut self, batch: &mut Batch, sequence: u64) -> bool {
+        let Self { assembler, streams, slots, id, owner, path, meta, .. } = self;
+        let mut stream_of =
+            |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path, meta);
+        assembler.expire(batch, Instant::now(), &mut stream_of)
     }
 
     /// How long the file was not modified.
