@@ -12,7 +12,7 @@
 //!
 //! One thread serves all files in turn, at most `max_read_bytes` each, so that a busy container
 //! can't starve the others. Files without news are looked at ever less often, at least every
-//! second. No API server is asked: metadata is what the path tells.
+//! second; directories are scanned when a kernel watch reports a change, and now and then anyway.
 
 pub mod cri;
 pub mod discover;
@@ -39,6 +39,11 @@ use std::time::{Duration, Instant, SystemTime};
 const LOOK_MIN: Duration = Duration::from_millis(25);
 /// Longest time between looks at a file without news; one `fstat` per second and file.
 const LOOK_MAX: Duration = Duration::from_secs(1);
+/// Longest pause between turns while nothing is due: how late a new file may be noticed.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Time between scans while every directory is watched and nothing waits for a decision. Only for
+/// what a watch can miss.
+const SCAN_IDLE: Duration = Duration::from_secs(5);
 /// A scan triggered by the directory watch comes no sooner than this after the last one.
 const SCAN_MIN: Duration = Duration::from_millis(50);
 /// A compressed file that ends too early and did not change for this long is damaged, not unfinished.
@@ -172,6 +177,11 @@ pub(crate) struct Reader {
     opened: Option<Instant>,
     next_scan: Instant,
     last_scan: Instant,
+    /// Files that were empty at the last scan, and when to look at them again.
+    empty: Vec<PathBuf>,
+    next_empty: Instant,
+    /// A file could not be decided about yet: more of it, or time, must come first.
+    undecided: bool,
     warned: HashSet<PathBuf>,
     closed: bool,
 }
@@ -202,6 +212,9 @@ impl Reader {
             opened: None,
             next_scan: now,
             last_scan: now,
+            empty: Vec::new(),
+            next_empty: now,
+            undecided: false,
             warned: HashSet::new(),
             closed: false,
         }
@@ -217,7 +230,16 @@ impl Reader {
         if now >= self.next_scan {
             self.scan();
             self.last_scan = now;
-            self.next_scan = now + self.settings.glob_minimum_cooldown.duration();
+            let cooldown = self.settings.glob_minimum_cooldown.duration();
+            let quiet = self.discovery.sees_everything() && !self.undecided;
+            self.next_scan = now + if quiet { cooldown.max(SCAN_IDLE) } else { cooldown };
+            self.next_empty = now + cooldown;
+        } else if now >= self.next_empty {
+            self.next_empty = now + self.settings.glob_minimum_cooldown.duration();
+            let grown = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+            if self.empty.iter().any(grown) {
+                self.next_scan = now;
+            }
         }
         let due: Vec<Key> =
             self.files.iter().filter(|(_, file)| file.next_look <= now).map(|(key, _)| *key).collect();
@@ -238,8 +260,10 @@ impl Reader {
         let waiting = self.files.values().any(Tail::holds_back_final);
         self.wiring.progress.set_idle(!busy && self.opened.is_none() && !waiting);
         if !busy {
-            // Paced polling: the stop signal unparks this thread early.
-            std::thread::park_timeout(LOOK_MIN);
+            // The stop signal unparks this thread early.
+            let due = self.files.values().map(|file| file.next_look).min();
+            let pause = due.map_or(PAUSE_MAX, |due| due.saturating_duration_since(Instant::now()));
+            std::thread::park_timeout(pause.clamp(LOOK_MIN, PAUSE_MAX));
         }
     }
 
@@ -370,6 +394,8 @@ impl Reader {
             self.warn(path, error, "directory or file can't be listed");
         }
         let mut present = HashSet::with_capacity(scan.files.len());
+        self.empty.clear();
+        self.undecided = !scan.errors.is_empty();
         for candidate in &scan.files {
             present.insert(candidate.key);
             if let Some(file) = self.files.get_mut(&candidate.key) {
@@ -385,11 +411,14 @@ impl Reader {
                 continue;
             }
             if candidate.size == 0 {
+                self.empty.push(candidate.path.clone());
                 continue;
             }
             if let Err(error) = self.follow(candidate) {
                 self.warn(&candidate.path, &error, "log file can't be opened");
             }
+            let decided = self.files.contains_key(&candidate.key) || self.known.contains_key(&candidate.key);
+            self.undecided |= !decided;
         }
         if scan.errors.is_empty() {
             for (key, file) in &mut self.files {
@@ -401,6 +430,8 @@ impl Reader {
         }
         self.forget();
         self.close_some();
+        // Files that are known but not followed are only seen to change by a scan.
+        self.undecided |= self.files.len() >= self.settings.max_open_files;
         let behind = self.files.values().map(Tail::behind).sum::<u64>();
         let metrics = &self.wiring.metrics;
         metrics.source_files.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));

@@ -78,6 +78,8 @@ pub struct Discovery {
     listings: HashMap<PathBuf, Listing>,
     owners: HashMap<PathBuf, Arc<Owner>>,
     watch: Option<OwnedFd>,
+    /// A directory is not watched: only scans find what appears there.
+    unwatched: bool,
 }
 
 /// Result of a scan.
@@ -100,7 +102,18 @@ impl Discovery {
                 None
             }
         };
-        Self { root: root.to_owned(), listings: HashMap::new(), owners: HashMap::new(), watch }
+        Self {
+            root: root.to_owned(),
+            listings: HashMap::new(),
+            owners: HashMap::new(),
+            unwatched: watch.is_none(),
+            watch,
+        }
+    }
+
+    /// Every directory is watched: a scan without a change before it would find nothing new.
+    pub fn sees_everything(&self) -> bool {
+        !self.unwatched
     }
 
     /// True when a name appeared or disappeared since the last call.
@@ -214,13 +227,14 @@ impl Discovery {
         names
     }
 
-    fn watch(&self, path: &Path) {
+    fn watch(&mut self, path: &Path) {
         if let Some(watch) = &self.watch {
             let names =
                 WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
             // Beyond the system's limit of watches the periodic scan finds the files.
             if let Err(error) = inotify::add_watch(watch, path, names | WatchFlags::ONLYDIR) {
                 tracing::debug!(path = %path.display(), %error, "directory is not watched");
+                self.unwatched = true;
             }
         }
     }
