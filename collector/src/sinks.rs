@@ -10,6 +10,8 @@ pub mod adaptive;
 pub mod aws;
 pub mod aws_cloudwatch_logs;
 pub mod aws_s3;
+pub mod blackhole;
+pub mod console;
 pub mod delivery;
 pub mod file;
 pub mod landing;
@@ -41,6 +43,8 @@ pub const KINDS: &[Kind<dyn SinkConfig>] = &[
     kind::<aws_s3::AwsS3Settings>(),
     kind::<aws_cloudwatch_logs::CloudwatchSettings>(),
     kind::<file::FileSettings>(),
+    kind::<console::ConsoleSettings>(),
+    kind::<blackhole::BlackholeSettings>(),
 ];
 
 /// An entry of [`KINDS`].

@@ -141,7 +141,8 @@ impl Taker {
         self.takes_from(&section.sinks, id)
     }
 
-    fn takes_from(&self, sinks: &[String], id: u64) -> bool {
+    /// Whether records that were stored for `sinks` in segment `id` are for this sink.
+    pub fn takes_from(&self, sinks: &[String], id: u64) -> bool {
         sinks.contains(&self.sink)
             || (id <= self.adopts && !sinks.iter().any(|sink| self.configured.contains(sink)))
     }

@@ -131,7 +131,7 @@ impl Settings for CloudwatchSettings {
             ("stream_name", text(STREAM_NAME), "Log stream, a template; also `%Y`, `%m`, `%d`, `%H` of the record's time (UTC)"),
             ("create_missing_group", plain("`true`"), "Missing log groups are created"),
             ("create_missing_stream", plain("`true`"), "Missing log streams are created"),
-            ("retention.days", none(), "Retention of groups this sink creates; a number CloudWatch Logs accepts, such as 30 or 365"),
+            ("retention.days", none(), "Retention of groups without one, set when this sink creates a group or a stream in it; a number CloudWatch Logs accepts, such as 30 or 365"),
             ("kms_key", none(), "ARN of the KMS key of groups this sink creates"),
             ("log_group_class", none(), "`STANDARD` or `INFREQUENT_ACCESS`, for groups this sink creates"),
             ("tags", none(), "Table of tags of groups this sink creates"),
@@ -383,16 +383,11 @@ impl CloudwatchSink {
                 .set_log_group_class(settings.log_group_class.as_deref().map(LogGroupClass::from))
                 .set_tags(tags);
             match create.send().await {
-                Ok(_) => {
-                    tracing::info!(group, "log group created");
-                    if let Some(days) = settings.retention.days {
-                        let put = self.client.put_retention_policy().log_group_name(group);
-                        put.retention_in_days(days).send().await.map_err(classify)?;
-                    }
-                }
+                Ok(_) => tracing::info!(group, "log group created"),
                 Err(error) if error.code() == Some("ResourceAlreadyExistsException") => {}
                 Err(error) => return Err(classify(error)),
             }
+            self.retain(group).await?;
         }
         if settings.create_missing_stream {
             match self.client.create_log_stream().log_group_name(group).log_stream_name(stream).send().await {
@@ -407,6 +402,22 @@ impl CloudwatchSink {
             return Err(DeliveryError::Service(message.into()));
         }
         Ok(())
+    }
+}
+
+impl CloudwatchSink {
+    /// Sets the retention of a group that has none: one just created, also when a crash or a lost
+    /// answer came between creating it and this.
+    async fn retain(&self, group: &str) -> Result<(), DeliveryError> {
+        let Some(days) = self.settings.retention.days else { return Ok(()) };
+        let known = self.client.describe_log_groups().log_group_name_prefix(group).send().await;
+        let known = known.map_err(classify)?;
+        let ours = known.log_groups().iter().find(|found| found.log_group_name() == Some(group));
+        if ours.is_some_and(|found| found.retention_in_days().is_some()) {
+            return Ok(());
+        }
+        let put = self.client.put_retention_policy().log_group_name(group).retention_in_days(days);
+        put.send().await.map(drop).map_err(classify)
     }
 }
 

@@ -49,6 +49,12 @@ enum Piece {
 }
 
 impl Delivery {
+    /// Records the segment holds for this sink.
+    pub fn records(&self) -> u64 {
+        let ours = self.sealed.portions.iter().filter(|p| self.taker.takes_from(&p.sinks, self.sealed.id));
+        ours.map(|portion| portion.records).sum()
+    }
+
     /// The segment as one landing object; tries until the file can be read.
     pub async fn object(&self, cx: &Context) -> Object {
         let read = || {

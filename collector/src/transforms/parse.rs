@@ -16,6 +16,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod json;
 mod lines;
 
 /// How a body is written.
@@ -182,7 +183,7 @@ fn parse(format: Format, regex: Option<&Regex>, text: &str, out: &mut Vec<u8>) -
     let understood = match format {
         Format::Auto => {
             if line.starts_with('{')
-                && let Some(understood) = structured::json(line)
+                && let Some(understood) = json::read(line)
             {
                 return write(&understood, Map::new(), out);
             }
@@ -193,7 +194,7 @@ fn parse(format: Format, regex: Option<&Regex>, text: &str, out: &mut Vec<u8>) -
             let attributes = attributes(&understood);
             return write(&understood, attributes, out);
         }
-        Format::Json => match structured::json(line) {
+        Format::Json => match json::read(line) {
             Some(understood) => return write(&understood, Map::new(), out),
             None => return false,
         },

@@ -160,8 +160,17 @@ request = {{ timeout = "1s", backoff = {{ initial = "20ms", max = "200ms" }} }}
             *bodies.entry(record.body).or_default() += 1;
         }
         assert_eq!(bodies.len(), self.written as usize * CONTAINERS.len(), "records in S3");
+        let ids: BTreeSet<(String, u64)> =
+            self.in_s3().into_iter().map(|record| (record.stream.id, record.offset)).collect();
+        assert_eq!(ids.len(), bodies.len(), "identities of records");
         assert!(bodies.values().all(|count| *count == 1), "in S3 more than once");
         assert_eq!(self.missing_in_cloudwatch(), 0);
+        for (stream, numbers) in self.in_cloudwatch() {
+            // Repeats aside, records of a stream were accepted in their order.
+            let mut seen = BTreeSet::new();
+            let first: Vec<u64> = numbers.into_iter().filter(|number| seen.insert(*number)).collect();
+            assert!(first.is_sorted(), "{stream} is out of order");
+        }
         assert_eq!(self.cloudwatch.violations(), Vec::<String>::new(), "limits of CloudWatch Logs");
         assert_eq!(self.cloudwatch.retention("/k8s/shop"), Some(30));
     }
@@ -207,6 +216,48 @@ fn g1_g2_services_that_fail_in_every_way_cost_nothing() {
     .unwrap_or_else(|error| panic!("{error}: {}", last.last_words()));
     assert!(last.stop(PATIENCE).unwrap().is_some_and(|status| status.success()), "{}", last.last_words());
     scene.check();
+}
+
+/// G1, G2: large objects go in parts, and parts fail like everything else.
+#[test]
+fn g1_g2_uploads_in_parts_survive_faults_and_kills() {
+    let seed: u64 = std::env::var("LOGQ_SEED").map_or(7, |seed| seed.parse().unwrap());
+    println!("faults of parts: seed {seed} (LOGQ_SEED)");
+    let mut scene = Scene::new(seed, 0);
+    let text = std::fs::read_to_string(scene.path("c.toml")).unwrap();
+    let text = text
+        .replace("segment.max_age = \"300ms\"", "segment.max_age = \"2s\"\nsegment.max_bytes = \"16MiB\"");
+    let text = text.replace("acl =", "multipart = { threshold = \"5MiB\", part_size = \"5MiB\" }\nacl =");
+    std::fs::write(scene.path("c.toml"), text).unwrap();
+    let dir = scene.path("pods/shop_shop-1_00000000-0000-4000-8000-000000000001/big");
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut random = Random::new(seed, "parts");
+    let mut lines = String::new();
+    for number in 0..120_000 {
+        let noise: String = (0..6).map(|_| format!("{:016x}", random.below(u64::MAX))).collect();
+        writeln!(lines, "2026-11-24T10:00:00.{number:09}Z stdout F big={number} {noise}").unwrap();
+    }
+    scene.write(10);
+    std::fs::write(dir.join("0.log"), lines).unwrap();
+    let kinds =
+        [Fault::Unavailable, Fault::ResetAfterBody, Fault::AnswerLost, Fault::ShortAnswer, Fault::Internal];
+    scene.faults[0].set(40, &kinds);
+    for _ in 0..2 {
+        let mut collector = scene.start();
+        pause(Duration::from_millis(random.between(2_500, 4_000)));
+        collector.kill();
+    }
+    let mut last = scene.start();
+    let big = |scene: &Scene| scene.in_s3().iter().filter(|record| record.stream.container == "big").count();
+    wait_for("all records", PATIENCE, || big(&scene) == 120_000)
+        .unwrap_or_else(|error| panic!("{error}: {} of 120000: {}", big(&scene), last.last_words()));
+    scene.faults[0].set(0, &[]);
+    assert!(last.stop(PATIENCE).unwrap().is_some_and(|status| status.success()));
+    let parts = scene.store.objects().values().filter(|stored| stored.etag.contains('-')).count();
+    assert!(parts > 0, "no object was uploaded in parts");
+    let ids: BTreeSet<(String, u64)> =
+        scene.in_s3().into_iter().map(|record| (record.stream.id, record.offset)).collect();
+    assert_eq!(ids.len(), 120_000 + 3 * 10, "identities of records");
 }
 
 /// G1: one service is down for good, the other gets everything in the meantime.
