@@ -1,6 +1,7 @@
 //! Sources: where records come from. Each runs on a thread of its own and hands batches through
 //! the graph of transforms to the spool, over a bounded channel.
 
+pub mod file;
 pub mod kubernetes_logs;
 
 use crate::batch::Batch;
@@ -15,7 +16,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use tokio_util::sync::CancellationToken;
 
 /// Every kind of source.
-pub const KINDS: &[Kind<dyn SourceConfig>] = &[kind::<kubernetes_logs::Settings>()];
+pub const KINDS: &[Kind<dyn SourceConfig>] =
+    &[kind::<kubernetes_logs::Settings>(), kind::<file::FileSettings>()];
 
 /// Settings of a source.
 pub trait SourceConfig: Described {

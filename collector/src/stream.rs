@@ -127,6 +127,11 @@ impl Stream {
     /// A stream of a container's log file.
     pub fn of_file(id: Fingerprint, owner: &Owner, stdio: Stdio, path: &Path, meta: &Meta) -> Self {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if owner.pod.is_empty() {
+            // Not a container's: the path is all there is.
+            let file = path.to_string_lossy().into_owned();
+            return Self::new(landing::Stream { id: id.to_string(), file, ..landing::Stream::default() });
+        }
         let about = landing::Stream {
             id: id.to_string(),
             namespace: owner.namespace.clone(),

@@ -6,6 +6,7 @@
 pub enum State {
     Start,
     JavaMessage,
+    JavaNested,
     JavaFrame,
     JavaBlank,
     PythonTrace,
@@ -32,8 +33,8 @@ pub enum State {
 
 use State::{
     DartBlank, DartFrame, DartMessage, DartText, GoBlank, GoFile, GoFunction, GoMessage, GoRoutine, GoSignal,
-    JavaBlank, JavaFrame, JavaMessage, PhpFrame, PhpMessage, PythonBlank, PythonChained, PythonCode,
-    PythonEnd, PythonTrace, RubyBlank, RubyFrame, RubyMessage, Start,
+    JavaBlank, JavaFrame, JavaMessage, JavaNested, PhpFrame, PhpMessage, PythonBlank, PythonChained,
+    PythonCode, PythonEnd, PythonTrace, RubyBlank, RubyFrame, RubyMessage, Start,
 };
 
 /// The set with the start state only.
@@ -69,7 +70,8 @@ const fn rule(from: &'static [State], pattern: &'static str, to: State) -> Rule 
 const JAVA: &[Rule] = &[
     rule(&[Start], r"(?:Exception|Error|Throwable|V8 errors stack trace)(?:[:\r]|$)", JavaMessage),
     rule(&[Start], r"^(?:Exception in thread|Unhandled [Ee]xception)", JavaMessage),
-    rule(&[JavaMessage, JavaFrame], r"^[\t ]*nested exception is:[\t ]*", JavaMessage),
+    rule(&[JavaMessage, JavaFrame], r"^[\t ]*nested exception is:[\t ]*", JavaNested),
+    rule(&[JavaNested], r"(?:Exception|Error|Throwable)(?:[:\r]|$)", JavaMessage),
     rule(&[JavaMessage], r"^\r?$", JavaBlank),
     rule(&[JavaMessage, JavaFrame, JavaBlank], r"^[\t ]+(?:eval )?at ", JavaFrame),
     rule(&[JavaMessage, JavaFrame], r"^[\t ]+--- End of inner exception stack trace ---", JavaFrame),

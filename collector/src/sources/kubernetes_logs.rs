@@ -26,7 +26,7 @@ use crate::config::{self, ByteSize, Span, options};
 use crate::multiline::{self, Multiline, MultilineSettings};
 use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
-use discover::{Candidate, Discovery, Key, Stage};
+use discover::{Candidate, Discover, Discovery, Key, Stage};
 use reader::{Limits, Outcome, Tail, gzip_length, identify};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -141,12 +141,7 @@ impl SourceConfig for Settings {
 
 /// Runs the source until it is stopped.
 fn run(settings: Settings, wiring: Wiring) {
-    raise_descriptor_limit();
-    let mut reader = Reader::new(settings, wiring);
-    while !reader.wiring.stop.is_cancelled() && !reader.closed {
-        reader.turn();
-    }
-    reader.flush();
+    Reader::new(settings, wiring).run();
 }
 
 /// A file that is not followed, recognised by what a scan sees without opening it.
@@ -157,12 +152,23 @@ struct Known {
     id: Option<Fingerprint>,
 }
 
+/// How the bytes of files become lines.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Framing {
+    /// Lines are the application's own, without what a container runtime puts before them.
+    pub plain: bool,
+    /// Other than UTF-8.
+    pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// What is in files at the start is skipped.
+    pub from_end: bool,
+}
+
 /// The source at work: all followed files and the batch under construction.
 pub(crate) struct Reader {
     settings: Settings,
     wiring: Wiring,
     limits: Limits,
-    discovery: Discovery,
+    discovery: Box<dyn Discover>,
     files: HashMap<Key, Tail>,
     /// Files being followed, by identity.
     followed: HashMap<Fingerprint, Key>,
@@ -182,12 +188,26 @@ pub(crate) struct Reader {
     next_empty: Instant,
     /// A file could not be decided about yet: more of it, or time, must come first.
     undecided: bool,
+    /// Files of the first scan that were never read before are read from their end.
+    from_end: bool,
     warned: HashSet<PathBuf>,
     closed: bool,
 }
 
 impl Reader {
     pub(crate) fn new(settings: Settings, wiring: Wiring) -> Self {
+        let discovery = Box::new(Discovery::new(&settings.pods_dir));
+        Self::with(settings, discovery, Framing::default(), wiring)
+    }
+
+    /// A reader of other files than pod logs; `settings.pods_dir` is then the prefix of the paths
+    /// that are its own.
+    pub(crate) fn with(
+        settings: Settings,
+        discovery: Box<dyn Discover>,
+        framing: Framing,
+        wiring: Wiring,
+    ) -> Self {
         let now = Instant::now();
         let limits = Limits {
             read_bytes: settings.max_read_bytes.bytes(),
@@ -195,11 +215,14 @@ impl Reader {
             rotate_wait: settings.rotate_wait.duration(),
             truncate: settings.max_line_policy == LinePolicy::Truncate,
             multiline: Arc::new(Multiline::new(settings.multiline.clone())),
+            plain: framing.plain,
+            encoding: framing.encoding,
         };
         let positions = wiring.positions.iter().map(|position| (position.id, (position.clone(), now)));
         Self {
             positions: positions.collect(),
-            discovery: Discovery::new(&settings.pods_dir),
+            discovery,
+            from_end: framing.from_end,
             limits,
             settings,
             wiring,
@@ -218,6 +241,15 @@ impl Reader {
             warned: HashSet::new(),
             closed: false,
         }
+    }
+
+    /// Reads until the source is stopped.
+    pub(crate) fn run(mut self) {
+        raise_descriptor_limit();
+        while !self.wiring.stop.is_cancelled() && !self.closed {
+            self.turn();
+        }
+        self.flush();
     }
 
     /// One turn: scan if due, one window of every file that may have news, hand over what is due.
@@ -428,6 +460,7 @@ impl Reader {
             }
             self.known.retain(|key, _| present.contains(key));
         }
+        self.from_end = false;
         self.forget();
         self.close_some();
         // Files that are known but not followed are only seen to change by a scan.
@@ -443,12 +476,17 @@ impl Reader {
         let aged = SystemTime::now().duration_since(candidate.modified);
         let final_stage = matches!(candidate.stage, Stage::Superseded | Stage::Rotated);
         let complete = final_stage && aged.is_ok_and(|age| age >= self.limits.rotate_wait);
-        let Some((file, id)) = identify(candidate, complete)? else { return Ok(()) };
+        let Some((file, id)) = identify(candidate, complete, &self.limits)? else { return Ok(()) };
         if self.followed.contains_key(&id) {
             // The original of this copy is being followed. Looked at again once it is not.
             return Ok(());
         }
-        let position = self.positions.get(&id).map(|(position, _)| position.clone());
+        let mut position = self.positions.get(&id).map(|(position, _)| position.clone());
+        if position.is_none() && self.from_end && !candidate.gzip {
+            let path = candidate.path.to_string_lossy().into_owned();
+            let (to, time) = (candidate.size, String::new());
+            position = Some(Position { id, to, open: Vec::new(), long_line: None, time, path });
+        }
         if let Some(position) = &position {
             // A rotated copy may be shorter than what was read from the original.
             let (shorter, equal) = if candidate.gzip {

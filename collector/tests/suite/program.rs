@@ -19,6 +19,8 @@ pub struct Delivered {
     pub offset: u64,
     pub time: String,
     pub body: Vec<u8>,
+    pub severity: Option<u8>,
+    pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Bench {
@@ -46,6 +48,19 @@ impl Bench {
             root = root.display(),
             pods = pods.display(),
         );
+        fs::write(root.join("c.toml"), text).unwrap();
+        Self { root, _dir: dir }
+    }
+
+    /// A bench of any configuration below the common settings; `{root}` is replaced.
+    pub fn of(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        let head = "data_dir = \"{root}/data\"\ncluster = \"test\"\nnode = \"n1\"\nadmin.address = \"\"\n\
+                    batch.timeout_secs = \"50ms\"\nsegment.max_age = \"200ms\"\n";
+        let sink = "\n[sinks.out]\ntype = \"file\"\npath = \"{root}/out\"\n";
+        let text =
+            format!("{head}{text}").replace("[sinks.out]", sink).replace("{root}", &root.to_string_lossy());
         fs::write(root.join("c.toml"), text).unwrap();
         Self { root, _dir: dir }
     }
@@ -103,7 +118,14 @@ fn read(path: &Path) -> Vec<Delivered> {
             _ => panic!("one body expected: {line}"),
         };
         let stream = streams[&record.s].clone();
-        records.push(Delivered { stream, offset: record.o, time: record.t.into_owned(), body });
+        records.push(Delivered {
+            stream,
+            offset: record.o,
+            time: record.t.into_owned(),
+            body,
+            severity: record.n,
+            attributes: record.a,
+        });
     }
     let trailer: Trailer = serde_json::from_str(lines[lines.len() - 1]).unwrap();
     assert_eq!(trailer.end, records.len() as u64);

@@ -74,16 +74,15 @@ fn present(field: &str) -> Option<Cow<'_, str>> {
 /// `GET /path HTTP/1.1`; everything else is a line of another protocol.
 fn request_line<'a>(request: &'a str, understood: &mut Understood<'a>) {
     let Some((method, rest)) = request.split_once(' ') else { return };
-    if method.is_empty()
-        || method.len() > 20
-        || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
-    {
+    let versioned = rest.rsplit_once(' ').filter(|(_, version)| version.starts_with("HTTP/"));
+    // Methods are upper case; with a version behind it, whatever a client made up is one.
+    let fits = |byte: u8| {
+        byte.is_ascii_uppercase() || byte == b'-' || (versioned.is_some() && byte.is_ascii_alphanumeric())
+    };
+    if method.is_empty() || method.len() > 20 || !method.bytes().all(fits) {
         return;
     }
-    let path = rest
-        .rsplit_once(' ')
-        .filter(|(_, version)| version.starts_with("HTTP/"))
-        .map_or(rest, |(path, _)| path);
+    let path = versioned.map_or(rest, |(path, _)| path);
     understood.method = Some(Cow::Borrowed(method));
     understood.path = present(path);
 }

@@ -71,6 +71,18 @@ struct Listing {
     names: Arc<[String]>,
 }
 
+/// Finds the files a reader follows.
+pub trait Discover: Send {
+    /// True when a name appeared or disappeared since the last call.
+    fn changed(&mut self) -> bool;
+
+    /// Every directory is watched: a scan without a change before it would find nothing new.
+    fn sees_everything(&self) -> bool;
+
+    /// Lists all files.
+    fn scan(&mut self) -> Scan;
+}
+
 /// Scans the pods directory.
 #[derive(Debug)]
 pub struct Discovery {
@@ -110,14 +122,10 @@ impl Discovery {
             watch,
         }
     }
+}
 
-    /// Every directory is watched: a scan without a change before it would find nothing new.
-    pub fn sees_everything(&self) -> bool {
-        !self.unwatched
-    }
-
-    /// True when a name appeared or disappeared since the last call.
-    pub fn changed(&mut self) -> bool {
+impl Discover for Discovery {
+    fn changed(&mut self) -> bool {
         let Some(watch) = &self.watch else { return false };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(watch, &mut buffer);
@@ -128,8 +136,11 @@ impl Discovery {
         any
     }
 
-    /// Lists all container log files.
-    pub fn scan(&mut self) -> Scan {
+    fn sees_everything(&self) -> bool {
+        !self.unwatched
+    }
+
+    fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
         let mut visited = HashSet::new();
         let root = self.root.clone();
@@ -151,7 +162,9 @@ impl Discovery {
         scan.files.sort_by_key(|file| file.modified);
         scan
     }
+}
 
+impl Discovery {
     fn files(&mut self, dir: &Path, pod: &str, container: &str, names: &[String], scan: &mut Scan) {
         let highest = names.iter().filter_map(|name| name.strip_suffix(".log")?.parse::<u32>().ok()).max();
         for name in names {

@@ -90,13 +90,23 @@ pub struct Options {
     pub group_bytes: usize,
     /// Most lines of such a record.
     pub group_lines: usize,
+    /// Lines are the application's own: no time, no stream, no parts.
+    pub plain: bool,
 }
 
 impl From<usize> for Options {
     /// Pieces of at most `max` bytes, every line on its own.
     fn from(max: usize) -> Self {
         let timeout = Duration::from_secs(1);
-        Self { max, truncate: false, rules: None, timeout, group_bytes: max, group_lines: 1_000 }
+        Self {
+            max,
+            truncate: false,
+            rules: None,
+            timeout,
+            group_bytes: max,
+            group_lines: 1_000,
+            plain: false,
+        }
     }
 }
 
@@ -242,6 +252,9 @@ impl Assembler {
             return 0;
         };
         let stop = window.start + last + 1;
+        if self.options.plain {
+            self.stamp();
+        }
         let valid = simdutf8::basic::from_utf8(&batch.data[window.start..stop]).is_ok();
         let encoding = if valid { Encoding::Utf8 } else { Encoding::Unchecked };
         while at < stop {
@@ -270,7 +283,11 @@ impl Assembler {
         }
         // Its first piece carries the header; lines are cut at multiples of the limit from their
         // start, so that a second reading cuts them the same way.
-        let stdio = match cri::parse(&batch.data[window.start..window.end]) {
+        if self.options.plain {
+            self.stamp();
+        }
+        let header = cri::parse(&batch.data[window.start..window.end]).filter(|_| !self.options.plain);
+        let stdio = match header {
             Some(line) => {
                 self.emit_partial(batch, line.stdio, Cut::Split, stream_of);
                 self.close_group(batch, line.stdio, stream_of);
@@ -317,6 +334,9 @@ impl Assembler {
         stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
     ) {
         if window.end > window.start {
+            if self.options.plain {
+                self.stamp();
+            }
             self.noted.unterminated += 1;
             self.line(batch, window.start, window.end, window.offset, Encoding::Unchecked, stream_of);
         }
@@ -357,7 +377,12 @@ impl Assembler {
             }
             return;
         }
-        let part = if let Some(line) = cri::parse(&batch.data[start..end]) {
+        let part = if self.options.plain {
+            let end = if batch.data[start..end].ends_with(b"\r") { end - 1 } else { end };
+            let content = Text::Data(Span::data(start, end));
+            let time = Text::Own(self.time.clone());
+            Part { stdio: Stdio::Stdout, partial: false, offset, encoding, time, content }
+        } else if let Some(line) = cri::parse(&batch.data[start..end]) {
             let time = Text::Data(Span::data(start, start + line.time_len));
             let content = Text::Data(Span::data(start + line.content, end));
             Part { stdio: line.stdio, partial: line.partial, offset, encoding, time, content }
@@ -504,6 +529,12 @@ impl Assembler {
         self.noted.joined += group.close(batch, stream);
     }
 
+    /// Lines without a time get that of reading them.
+    fn stamp(&mut self) {
+        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        self.note_time(now.as_bytes());
+    }
+
     fn note_time(&mut self, time: &[u8]) {
         self.time.clear();
         self.time.extend_from_slice(time);
@@ -516,7 +547,7 @@ impl Assembler {
         stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
     ) {
         if piece.offset >= self.replay_to {
-            self.noted.malformed += 1;
+            self.noted.malformed += u64::from(!self.options.plain);
             if piece.split {
                 self.cut();
             }

@@ -48,9 +48,24 @@ pub struct Limits {
     pub truncate: bool,
     /// Which lines belong together.
     pub multiline: Arc<Multiline>,
+    /// Lines are the application's own, without what a container runtime puts before them.
+    pub plain: bool,
+    /// How files are encoded, when it is not UTF-8.
+    pub encoding: Option<&'static encoding_rs::Encoding>,
 }
 
 impl Limits {
+    /// The encoding of a file: the configured one, or what its byte order mark says.
+    fn encoding_of(&self, file: &File, gzip: bool) -> io::Result<Option<&'static encoding_rs::Encoding>> {
+        if !self.plain || self.encoding.is_some() {
+            return Ok(self.encoding);
+        }
+        let mut start = [0; 3];
+        let len = read_full(&mut decoded(file.try_clone()?, gzip, None), &mut start)?;
+        io::Seek::rewind(&mut &*file)?;
+        Ok(encoding_rs::Encoding::for_bom(&start[..len]).map(|(encoding, _)| encoding))
+    }
+
     fn options(&self, meta: &Meta) -> Options {
         let settings = self.multiline.settings();
         Options {
@@ -60,6 +75,7 @@ impl Limits {
             timeout: settings.timeout.duration(),
             group_bytes: settings.max_bytes.bytes(),
             group_lines: settings.max_lines,
+            plain: self.plain,
         }
     }
 }
@@ -105,7 +121,11 @@ pub struct Tail {
 ///
 /// # Errors
 /// When the file can't be opened, read or decoded.
-pub fn identify(candidate: &Candidate, complete: bool) -> io::Result<Option<(File, Fingerprint)>> {
+pub fn identify(
+    candidate: &Candidate,
+    complete: bool,
+    limits: &Limits,
+) -> io::Result<Option<(File, Fingerprint)>> {
     let file = File::open(&candidate.path)?;
     let metadata = file.metadata()?;
     if (metadata.dev(), metadata.ino()) != candidate.key {
@@ -113,8 +133,9 @@ pub fn identify(candidate: &Candidate, complete: bool) -> io::Result<Option<(Fil
         return Ok(None);
     }
     let mut start = [0u8; HEAD_BYTES];
-    let len = if candidate.gzip {
-        let mut decoder = MultiGzDecoder::new(BufReader::new(&file));
+    let encoding = limits.encoding_of(&file, candidate.gzip)?;
+    let len = if candidate.gzip || encoding.is_some() {
+        let mut decoder = decoded(file.try_clone()?, candidate.gzip, encoding);
         let len = read_full(&mut decoder, &mut start)?;
         io::Seek::rewind(&mut &file)?;
         len
@@ -148,7 +169,13 @@ impl Tail {
             Some(position) => Assembler::resume(options, position),
             None => Assembler::new(options),
         };
-        let input = if candidate.gzip { Input::Gzip(Box::new(Gzip::new(file))) } else { Input::Plain(file) };
+        // It was read a moment ago to identify the file.
+        let encoding = limits.encoding_of(&file, candidate.gzip).unwrap_or(limits.encoding);
+        let input = if candidate.gzip || encoding.is_some() {
+            Input::Gzip(Box::new(Gzip::new(file, candidate.gzip, encoding)))
+        } else {
+            Input::Plain(file)
+        };
         let to = position.map_or(0, |position| position.to);
         let now = Instant::now();
         Self {
@@ -248,7 +275,7 @@ impl Tail {
 
     /// The file is compressed.
     pub fn is_gzip(&self) -> bool {
-        matches!(self.input, Input::Gzip(_))
+        matches!(&self.input, Input::Gzip(gzip) if !gzip.live)
     }
 
     /// Reads one window into the batch.
@@ -278,7 +305,9 @@ impl Tail {
             return Ok(Outcome::Truncated);
         }
         let window = Window { start, end: start + len, offset: self.offset };
-        self.grew = Instant::now();
+        if self.seen_to != self.offset + len as u64 || !matches!(self.input, Input::Gzip(_)) {
+            self.grew = Instant::now();
+        }
         self.seen_to = self.offset + len as u64;
         let consumed = self.consume(batch, window, sequence);
         batch.used += consumed;
@@ -287,6 +316,8 @@ impl Tail {
         let ended = match &mut self.input {
             Input::Gzip(gzip) if len < self.window && consumed == 0 => match gzip.failed.take() {
                 Some(error) => return Err(error),
+                // More may be written to it.
+                None if gzip.live => return Ok(self.at_end()),
                 None => true,
             },
             _ => false,
@@ -418,9 +449,57 @@ fn number(
     }
 }
 
-/// A compressed file, decoded front to back.
+/// Bytes of a file as UTF-8, decompressed and decoded front to back.
+fn decoded(file: File, gzip: bool, encoding: Option<&'static encoding_rs::Encoding>) -> Box<dyn Read + Send> {
+    let bytes: Box<dyn Read + Send> =
+        if gzip { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+    match encoding {
+        Some(encoding) => {
+            Box::new(Decoded { bytes, decoder: encoding.new_decoder(), text: Vec::new(), at: 0 })
+        }
+        None => bytes,
+    }
+}
+
+/// Text of another encoding as UTF-8. A byte order mark is obeyed and removed; what can't be
+/// decoded becomes U+FFFD.
+struct Decoded {
+    bytes: Box<dyn Read + Send>,
+    decoder: encoding_rs::Decoder,
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Decoded {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.text.len() {
+            let mut raw = [0; 4096];
+            let len = self.bytes.read(&mut raw)?;
+            if len == 0 {
+                return Ok(0);
+            }
+            // Large enough for every expansion, so that all input is taken at once.
+            self.text.resize(self.decoder.max_utf8_buffer_length(len).unwrap_or(4 * len + 16), 0);
+            let (_, _, written, _) = self.decoder.decode_to_utf8(&raw[..len], &mut self.text, false);
+            self.text.truncate(written);
+            self.at = 0;
+            if written == 0 {
+                // Half a character: the rest comes with the next bytes.
+                return self.read(out);
+            }
+        }
+        let len = out.len().min(self.text.len() - self.at);
+        out[..len].copy_from_slice(&self.text[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// A file that has to be decoded, front to back.
 struct Gzip {
-    decoder: MultiGzDecoder<BufReader<File>>,
+    decoder: Box<dyn Read + Send>,
+    /// It is not compressed, so more may be written to it.
+    live: bool,
     size: u64,
     buffer: Vec<u8>,
     at: u64,
@@ -430,10 +509,10 @@ struct Gzip {
 }
 
 impl Gzip {
-    fn new(file: File) -> Self {
+    fn new(file: File, gzip: bool, encoding: Option<&'static encoding_rs::Encoding>) -> Self {
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        let decoder = MultiGzDecoder::new(BufReader::new(file));
-        Self { decoder, size, buffer: Vec::new(), at: 0, ended: false, failed: None }
+        let decoder = decoded(file, gzip, encoding);
+        Self { decoder, live: !gzip, size, buffer: Vec::new(), at: 0, ended: false, failed: None }
     }
 
     /// Fills `out` with decoded bytes from `offset` on, which never goes back.
@@ -443,6 +522,7 @@ impl Gzip {
         while !self.ended && self.at + (self.buffer.len() as u64) < end {
             self.discard(offset);
             match self.decoder.read(&mut chunk) {
+                Ok(0) if self.live => break,
                 Ok(0) => self.ended = true,
                 Ok(len) => self.buffer.extend_from_slice(&chunk[..len]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
