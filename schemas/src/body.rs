@@ -52,7 +52,7 @@ pub fn understand(body: &str) -> Understood<'_> {
     {
         return understood;
     }
-    if let Some(understood) = access::combined(line) {
+    if let Some(understood) = access::combined(line).or_else(|| access::ssl_request(line)) {
         return understood;
     }
     if let Some(understood) = structured::logfmt(line) {

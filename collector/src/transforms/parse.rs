@@ -200,7 +200,9 @@ fn parse(format: Format, regex: Option<&Regex>, text: &str, out: &mut Vec<u8>) -
         },
         Format::Logfmt => structured::logfmt(line),
         Format::Nginx => access::combined(line).or_else(|| lines::nginx_error(line)),
-        Format::Apache => access::combined(line).or_else(|| lines::apache_error(line)),
+        Format::Apache => {
+            access::combined(line).or_else(|| access::ssl_request(line)).or_else(|| lines::apache_error(line))
+        }
         Format::Gunicorn => access::combined(line).or_else(|| leveled(line)),
         Format::Klog => {
             let Some(attributes) = lines::klog(line) else { return false };

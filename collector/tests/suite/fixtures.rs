@@ -293,7 +293,8 @@ fn recorded_web_server_logs_give_the_expected_fields() {
                     ("http.response.body.bytes", "http.response.body.size"),
                     ("user_agent.original", "user_agent.original"),
                 ] {
-                    if let Some(value) = wanted.get(name) {
+                    // What a server writes for nothing is nothing here.
+                    if let Some(value) = wanted.get(name).filter(|value| **value != "-") {
                         assert_eq!(
                             record.attributes.get(attribute),
                             Some(value),
@@ -313,19 +314,18 @@ fn recorded_web_server_logs_give_the_expected_fields() {
 #[test]
 fn every_recorded_access_line_is_understood() {
     let Some(root) = fixtures("nginx_zanbil") else { return };
-    let files: Vec<PathBuf> =
-        walk(&root).into_iter().filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
+    let files: Vec<PathBuf> = walk(&root).into_iter().filter(|path| !path.ends_with("SOURCE.txt")).collect();
     let bench = Bench::of(
-        "[sources.web]\ntype = \"file\"\ninclude = [\"{root}/in/*.log\"]\n[transforms.parsed]\ntype = \"parse\"\n\
+        "[sources.web]\ntype = \"file\"\ninclude = [\"{root}/in/*\"]\n[transforms.parsed]\ntype = \"parse\"\n\
          inputs = [\"web\"]\nformat = \"nginx\"\n[sinks.out]inputs = [\"parsed\"]\n",
     );
     fs::create_dir_all(bench.root.join("in")).unwrap();
     let mut lines = Vec::new();
     for path in &files {
-        let text = fs::read_to_string(path).unwrap();
+        let mut text = String::new();
+        flate2::read::MultiGzDecoder::new(fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
         lines.extend(text.lines().map(str::to_owned));
-        fs::write(bench.root.join("in").join(path.file_name().unwrap()), text.trim_end().to_owned() + "\n")
-            .unwrap();
+        fs::copy(path, bench.root.join("in").join(path.file_name().unwrap())).unwrap();
     }
     let found = run(&bench);
     assert_eq!(found.iter().map(text).collect::<Vec<_>>(), lines);

@@ -42,6 +42,27 @@ pub fn combined(line: &str) -> Option<Understood<'_>> {
     Some(understood)
 }
 
+/// `[10/Aug/2018:09:45:56 +0200] 172.30.0.119 TLSv1.2 ECDHE-… "GET /x HTTP/1.1" 1375`: what Apache's
+/// default configuration writes for TLS connections (`ssl_request_log`).
+pub fn ssl_request(line: &str) -> Option<Understood<'_>> {
+    let (clock, rest) = line.strip_prefix('[')?.split_once("] ")?;
+    if !is_clock(clock) {
+        return None;
+    }
+    let (front, rest) = rest.split_at(rest.find(" \"")?);
+    let mut words = front.split(' ');
+    let (client, protocol) = (words.next()?, words.next()?);
+    let (request, after) = quoted(rest.trim_start())?;
+    if !protocol.starts_with("TLS") && !protocol.starts_with("SSL") && protocol != "-" {
+        return None;
+    }
+    let mut understood = Understood { bytes: after.trim().parse().ok(), ..Understood::default() };
+    request_line(request, &mut understood);
+    let client = address::with_port(client);
+    (understood.src_ip, understood.src_port) = client.map_or((None, None), |(ip, port)| (Some(ip), port));
+    Some(understood)
+}
+
 /// `10/Oct/2000:13:55:36 -0700`
 fn is_clock(text: &str) -> bool {
     let bytes = text.as_bytes();
