@@ -40,7 +40,7 @@ const LOOK_MIN: Duration = Duration::from_millis(25);
 /// Longest time between looks at a file without news; one `fstat` per second and file.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Longest pause between turns while nothing is due: how late a new file may be noticed.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Time between scans while every directory is watched and nothing waits for a decision. Only for
 /// what a watch can miss.
 const SCAN_IDLE: Duration = Duration::from_secs(5);
@@ -183,6 +183,8 @@ pub(crate) struct Reader {
     opened: Option<Instant>,
     next_scan: Instant,
     last_scan: Instant,
+    /// When all quiet files are looked at again.
+    next_round: Instant,
     /// Files that were empty at the last scan, and when to look at them again.
     empty: Vec<PathBuf>,
     next_empty: Instant,
@@ -235,6 +237,7 @@ impl Reader {
             opened: None,
             next_scan: now,
             last_scan: now,
+            next_round: now,
             empty: Vec::new(),
             next_empty: now,
             undecided: false,
@@ -272,6 +275,9 @@ impl Reader {
             if self.empty.iter().any(grown) {
                 self.next_scan = now;
             }
+        }
+        if now >= self.next_round {
+            self.next_round = now + LOOK_MAX;
         }
         let due: Vec<Key> =
             self.files.iter().filter(|(_, file)| file.next_look <= now).map(|(key, _)| *key).collect();
@@ -311,7 +317,8 @@ impl Reader {
             Ok(Outcome::Idle) => {
                 let expired = file.expire(&mut self.batch, self.sequence);
                 let wait = (file.quiet() / 16).clamp(LOOK_MIN, LOOK_MAX);
-                let next = Instant::now() + wait;
+                // Quiet files are looked at together, so that the thread sleeps in between.
+                let next = if wait == LOOK_MAX { self.next_round } else { Instant::now() + wait };
                 file.next_look = file.due().map_or(next, |due| due.min(next));
                 if expired {
                     self.touch(key);
