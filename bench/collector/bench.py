@@ -6,8 +6,8 @@ lines in pieces as the runtime splits them, a few above 16 KiB), then runs the c
 idle. Reported are wall seconds, CPU seconds of the whole process (user + system), MB per CPU-second and peak
 resident memory; and, for 1,000 idle files, CPU over a minute.
 
-Fluent Bit and Vector run on the same files when FLUENT_BIT and VECTOR name their programs; otherwise the
-recorded baseline of Fluent Bit is quoted, and marked as such.
+The peer, Fluent Bit, is not installable from a package registry, so its recorded baseline is quoted and marked as
+such (docs/benchmarks.md has how it was taken).
 """
 import argparse, json, os, random, resource, shutil, subprocess, sys, tempfile, time
 

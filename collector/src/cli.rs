@@ -51,7 +51,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Collect until told to stop.
+    /// Collect until told to stop. SIGHUP reads the configuration again.
     Run {
         /// Configuration file (TOML).
         #[arg(long, short, value_name = "FILE")]
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
         }
         Command::Run { config, until_idle } => {
             init_log();
-            load(&config).map_or_else(|code| code, |config| run(config, until_idle))
+            load(&config).map_or_else(|code| code, |loaded| run(&config, loaded, until_idle))
         }
     })
 }
@@ -125,12 +125,13 @@ fn say(text: &str) -> u8 {
     }
 }
 
-fn run(config: Config, until_idle: Option<Duration>) -> u8 {
+fn run(path: &Path, config: Config, until_idle: Option<Duration>) -> u8 {
+    let reload = || Config::load(path, &|name| std::env::var(name).ok());
     // Two workers serve sinks and the admin page; reading and compressing have their own threads.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = runtime
         .context("starting the runtime")
-        .and_then(|runtime| Ok(runtime.block_on(topology::run(config, until_idle))?));
+        .and_then(|runtime| Ok(runtime.block_on(topology::run(config, until_idle, reload))?));
     match result {
         Ok(()) => EXIT_OK,
         Err(error) => {

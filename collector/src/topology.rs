@@ -14,7 +14,7 @@
 //! `shutdown_timeout`, then the rest waits in the spool.
 
 use crate::admin;
-use crate::config::{Buffer, Config};
+use crate::config::{Buffer, Config, ConfigError};
 use crate::graph::{self, Graph};
 use crate::metrics::Metrics;
 use crate::sinks;
@@ -84,12 +84,46 @@ impl RunError {
     }
 }
 
-/// Runs the collector until a signal, or until it was idle for `until_idle`.
+/// How a run ended.
+enum Ended {
+    /// By a signal, or idle.
+    Done,
+    /// A new configuration is to be taken over.
+    Reload(Box<Config>),
+}
+
+/// Time sinks get to finish what they are at before a new configuration takes over. What is not
+/// delivered by then stays in the spool.
+const RELOAD_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the collector until a signal, or until it was idle for `until_idle`. On SIGHUP `reload` is
+/// asked for the configuration: a good one takes over, with positions and spool as they are; a bad
+/// one is reported and changes nothing.
 ///
 /// # Errors
 /// When something can't be set up. Once running it only ends by request.
-pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), RunError> {
+pub async fn run(
+    config: Config,
+    until_idle: Option<Duration>,
+    reload: impl Fn() -> Result<Config, ConfigError>,
+) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
+    let mut config = config;
+    loop {
+        match run_once(config, until_idle, &mut signals, &reload).await? {
+            Ended::Done => return Ok(()),
+            Ended::Reload(next) => config = *next,
+        }
+        tracing::info!("new configuration taken over");
+    }
+}
+
+async fn run_once(
+    config: Config,
+    until_idle: Option<Duration>,
+    signals: &mut Signals,
+    reload: &impl Fn() -> Result<Config, ConfigError>,
+) -> Result<Ended, RunError> {
     let metrics = Arc::new(Metrics::default().with_sinks(config.sinks.keys().map(String::as_str)));
     let graph = Graph::build(&config, metrics.clone())
         .map_err(|(name, message)| RunError::Transform { name, message })?;
@@ -156,12 +190,16 @@ pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), Run
     tracing::info!(path = %config.data_dir.display(), sources = config.sources.len(), sinks = config.sinks.len(),
         "collector started");
 
+    let mut next = None;
     tokio::select! {
-        () = signals.wait() => tracing::info!("signal received, draining"),
+        () = wait_for(&mut signals.terminate, &mut signals.interrupt) => tracing::info!("signal received, draining"),
         () = idle(until_idle, &health, &spool) => tracing::info!("idle, draining"),
         () = finished(&spool_thread) => tracing::error!("spool thread ended"),
+        new = reloaded(&mut signals.hangup, &config, reload) => next = Some(new),
     }
-    let deadline = Instant::now() + config.shutdown_timeout.duration();
+    let timeout = config.shutdown_timeout.duration();
+    let timeout = if next.is_some() { timeout.min(RELOAD_GRACE) } else { timeout };
+    let deadline = Instant::now() + timeout;
     stop.cancel();
     source_threads.iter().for_each(|thread| thread.thread().unpark());
     let mut ended_early = false;
@@ -175,6 +213,15 @@ pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), Run
         () = tokio::time::sleep_until(deadline.into()) => {}
         () = signals.wait() => tracing::warn!("second signal, not waiting for sinks"),
     }
+    if let Some(next) = next {
+        // Whoever still holds the spool must let go of it before it is opened again.
+        sink_tasks.shutdown().await;
+        if let Some(admin) = admin {
+            admin.abort();
+            drop(admin.await);
+        }
+        return if ended_early { Err(RunError::SpoolEnded) } else { Ok(Ended::Reload(Box::new(next))) };
+    }
     if spool.is_drained() {
         tracing::info!("collector stopped, everything was delivered");
     } else {
@@ -186,7 +233,7 @@ pub async fn run(config: Config, until_idle: Option<Duration>) -> Result<(), Run
     match (ended_early, until_idle) {
         (true, _) => Err(RunError::SpoolEnded),
         (false, Some(_)) if !spool.is_drained() => Err(RunError::Undelivered),
-        _ => Ok(()),
+        _ => Ok(Ended::Done),
     }
 }
 
@@ -226,19 +273,46 @@ async fn idle(wait: Option<Duration>, health: &Health, spool: &Spool) {
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, RunError> {
         let listen = |kind| signal(kind).map_err(|source| RunError::Start { what: "signal handler", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        wait_for(&mut self.terminate, &mut self.interrupt).await;
+    }
+}
+
+/// Resolves to the new configuration once SIGHUP asks for it and it is good.
+async fn reloaded(
+    hangup: &mut tokio::signal::unix::Signal,
+    present: &Config,
+    load: &impl Fn() -> Result<Config, ConfigError>,
+) -> Config {
+    while hangup.recv().await.is_some() {
+        match load() {
+            Ok(next) if next.data_dir == present.data_dir => return next,
+            Ok(next) => tracing::error!(path = %next.data_dir.display(),
+                "data_dir can't be changed while running; going on as before"),
+            Err(error) => tracing::error!(error = %sinks::describe(&error),
+                "new configuration can't be used; going on as before"),
         }
+    }
+    std::future::pending().await
+}
+
+async fn wait_for(terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 

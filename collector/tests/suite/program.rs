@@ -252,3 +252,60 @@ fn exit_codes_are_as_documented() {
     assert_eq!(code(&["run", "--config", config.to_str().unwrap()]), Some(4));
     assert_eq!(collector.terminate(), Some(0));
 }
+
+/// G1, G2: the configuration is reloaded again and again while lines are written: good ones take
+/// over, bad ones change nothing, no line is lost or there twice.
+#[test]
+fn g1_g2_reloads_lose_and_double_nothing() {
+    let pods = tempfile::tempdir().unwrap();
+    let dir = pods.path().join("ns_pod_uid/c");
+    fs::create_dir_all(&dir).unwrap();
+    let bench = Bench::new(pods.path(), "");
+    let good = fs::read_to_string(bench.root.join("c.toml")).unwrap();
+    let with_filter =
+        good.replace("[sinks.out]", "[transforms.t]\ntype = \"parse\"\ninputs = [\"pods\"]\n[sinks.out]");
+    let with_filter =
+        with_filter.replace("inputs = [\"pods\"]\n            path", "inputs = [\"t\"]\n            path");
+    assert!(with_filter.contains("inputs = [\"t\"]"), "{with_filter}");
+    let log = fs::File::create(bench.root.join("log")).unwrap();
+    let mut child = bench.command().stderr(log).stdout(Stdio::null()).spawn().unwrap();
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(dir.join("0.log")).unwrap();
+    let mut written = 0u32;
+    for round in 0..12 {
+        for _ in 0..50 {
+            use std::io::Write as _;
+            writeln!(file, "2026-11-24T10:00:00.{written:09}Z stdout F line={written}").unwrap();
+            written += 1;
+        }
+        let next = match round % 3 {
+            0 => with_filter.clone(),
+            1 => good.replace("type = \"file\"", "type = \"flie\""),
+            _ => good.clone(),
+        };
+        fs::write(bench.root.join("c.toml"), next).unwrap();
+        let before = bench.delivered().len();
+        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+        if round > 0 {
+            rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while bench.delivered().len() == before && std::time::Instant::now() < deadline {
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+        }
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while bench.delivered().len() < written as usize && std::time::Instant::now() < deadline {
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    let log = fs::read_to_string(bench.root.join("log")).unwrap();
+    assert!(child.try_wait().unwrap().is_none(), "it ended: {log}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut bodies: Vec<String> =
+        bench.delivered().into_iter().map(|record| String::from_utf8(record.body).unwrap()).collect();
+    bodies.sort_by_key(|body| body[5..].parse::<u32>().unwrap());
+    let expected: Vec<String> = (0..written).map(|number| format!("line={number}")).collect();
+    assert_eq!(bodies, expected, "{log}");
+    assert!(log.matches("new configuration taken over").count() >= 7, "{log}");
+    assert_eq!(log.matches("can't be used; going on as before").count(), 4, "{log}");
+}
