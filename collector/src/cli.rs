@@ -37,7 +37,7 @@ Environment:
   LOGQ_LOG_FORMAT      text (default) or json
   NO_COLOR             no colours";
 
-/// Ships the container logs of a node: tail, spool on disk, deliver to directories and S3.
+/// Ships the logs of a node: tail, parse, redact, spool on disk, deliver to S3, CloudWatch Logs and directories.
 ///
 /// Every complete line reaches every sink at least once, through crashes, log rotation, full disks
 /// and sink outages. SIGTERM and SIGINT drain: intake stops, what was read is delivered within

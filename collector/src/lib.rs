@@ -1,17 +1,19 @@
-//! The collector of logq: tails container logs on a node, keeps them in a spool on disk, and
-//! delivers them as landing objects to directories and S3 buckets.
+//! The collector of logq: tails logs on a node, parses and redacts them, keeps them in a spool on
+//! disk, and delivers them to S3, CloudWatch Logs and directories.
 //!
 //! ```text
-//! source thread ──batches──▶ spool thread ──sealed segments──▶ one task per sink
-//!  kubernetes_logs            frames: records + positions       file, aws_s3
+//! source thread ──batches──▶ graph of transforms ──lanes──▶ spool thread ──sealed segments──▶ one task per sink
+//!  kubernetes_logs            parse, redact, …               frames: records + positions       aws_s3, …
+//!  file
 //! ```
 //!
 //! Promises: every complete line reaches every sink at least once, through crashes, rotation, full
 //! disks and sink outages; in landing objects exactly once as long as the data directory survives.
 //! A record has a deterministic identity, so that even a repeated one changes nothing downstream.
 //!
-//! Refuses: to parse or change what is in a line, to drop anything unless told to, and to keep
-//! state anywhere but in its data directory. [`topology`] shows every thread, task and queue.
+//! Refuses: to change what is in a line unless a transform is told to, to drop anything unless told
+//! to, and to keep state anywhere but in its data directory. [`topology`] shows every thread, task
+//! and queue.
 
 pub mod admin;
 pub mod batch;

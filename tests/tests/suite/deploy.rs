@@ -24,6 +24,18 @@ fn the_collector_configuration_is_valid() {
 }
 
 #[test]
+fn the_sidecar_configuration_and_the_one_in_the_guide_are_valid() {
+    assert!(validate(Program::Collector, "sidecar.toml").contains("fargate/"));
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/collector.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let block = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("guide.toml");
+    std::fs::write(&path, block.replace("${NODE_NAME}", "n1")).unwrap();
+    assert!(validate(Program::Collector, path.to_str().unwrap()).contains("aws_cloudwatch_logs"));
+}
+
+#[test]
 fn the_processor_configuration_shows_the_defaults() {
     let shown = validate(Program::Processor, "processor.toml");
     assert!(shown.contains("commit_interval: 30s"), "{shown}");

@@ -116,7 +116,7 @@ fn recorded_access_logs_are_understood() {
         let mut window = Window::open(&stored, u64::MAX);
         while window.more() {}
         let text = String::from_utf8_lossy(window.data()).into_owned();
-        let understood: Vec<_> = text.lines().map(app_log::parse::understand).collect();
+        let understood: Vec<_> = text.lines().map(logq_schemas::body::understand).collect();
         assert_eq!(understood.len(), lines, "{file}");
         let full = understood.iter().filter(|line| line.status.is_some() && line.src_ip.is_some()).count();
         assert!(full >= at_least, "{file}: {full} of {lines}");
