@@ -20,6 +20,7 @@
 //! same key with the same content.
 
 pub mod inspect;
+mod lanes;
 mod reserve;
 mod writer;
 
@@ -27,7 +28,7 @@ use crate::config::{Buffer, BufferFull, SpoolLimits, WhenFull};
 use crate::graph::Lane;
 use crate::metrics::{Metrics, SinkLabel};
 use crate::position::{Checkpoint, CheckpointError, Positions, replace_file, sync_directory};
-use crate::segment::{Digest, Section, Segment};
+use crate::segment::{Digest, Segment};
 use reserve::Reserve;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -37,6 +38,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
+pub use lanes::{Portion, SinkSpec, Taker};
+use lanes::{count, portion_of, specs, takers};
 #[cfg(test)]
 pub(crate) use writer::Writer;
 pub use writer::{Wiring, run};
@@ -83,68 +86,10 @@ pub struct Sealed {
     pub digest: Digest,
 }
 
-/// The records of one lane in a segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Portion {
-    /// Identity of the lane.
-    pub lane: String,
-    /// Names of the sinks that take it.
-    pub sinks: Vec<String>,
-    /// Records.
-    pub records: u64,
-}
-
 impl Sealed {
     /// Records over all lanes.
     pub fn records(&self) -> u64 {
         self.portions.iter().map(|portion| portion.records).sum()
-    }
-}
-
-/// Adds the records of a section to the portions of its segment.
-fn count(portions: &mut Vec<Portion>, section: &Section) {
-    let same = |portion: &&mut Portion| (&portion.lane, &portion.sinks) == (&section.lane, &section.sinks);
-    let records = u64::from(section.records);
-    match portions.iter_mut().find(same) {
-        Some(portion) => portion.records += records,
-        None => portions.push(Portion { lane: section.lane.clone(), sinks: section.sinks.clone(), records }),
-    }
-}
-
-/// A sink as the spool knows it.
-#[derive(Debug, Clone, Default)]
-pub struct SinkSpec {
-    /// Its name.
-    pub name: String,
-    /// Identity of the lane it takes.
-    pub lane: String,
-    /// How far it may fall behind.
-    pub buffer: Buffer,
-}
-
-/// Tells which sections of a segment are for one sink.
-#[derive(Debug, Clone)]
-pub struct Taker {
-    /// Name of the sink.
-    pub sink: String,
-    /// Identity of its lane.
-    pub lane: String,
-    /// The sink was not configured when segments up to this number were written. It takes what
-    /// they hold for sinks that are no longer configured, so that a renamed sink loses nothing.
-    adopts: u64,
-    configured: Arc<BTreeSet<String>>,
-}
-
-impl Taker {
-    /// Whether a section of segment `id` is for this sink.
-    pub fn takes(&self, section: &Section, id: u64) -> bool {
-        self.takes_from(&section.sinks, id)
-    }
-
-    /// Whether records that were stored for `sinks` in segment `id` are for this sink.
-    pub fn takes_from(&self, sinks: &[String], id: u64) -> bool {
-        sinks.contains(&self.sink)
-            || (id <= self.adopts && !sinks.iter().any(|sink| self.configured.contains(sink)))
     }
 }
 
@@ -509,32 +454,6 @@ impl State {
     fn is_done(&self, id: u64) -> bool {
         self.cursors.iter().zip(&self.shed).all(|(cursor, shed)| id <= *cursor || shed.contains(&id))
     }
-}
-
-fn portion_of(sealed: &Sealed, taker: &Taker) -> u64 {
-    let ours = sealed.portions.iter().filter(|portion| taker.takes_from(&portion.sinks, sealed.id));
-    ours.map(|portion| portion.records).sum()
-}
-
-/// The sinks of all lanes by name, in the order of their names: the order of the configuration.
-fn specs(lanes: &[Lane], buffers: &BTreeMap<String, Buffer>) -> Vec<SinkSpec> {
-    let spec = |lane: &Lane, name: &String| {
-        let buffer = buffers.get(name).copied().unwrap_or_default();
-        (name.clone(), SinkSpec { name: name.clone(), lane: lane.id.clone(), buffer })
-    };
-    let all = lanes.iter().flat_map(|lane| lane.sinks.iter().map(move |name| spec(lane, name)));
-    all.collect::<BTreeMap<_, _>>().into_values().collect()
-}
-
-fn takers(sinks: &[SinkSpec], known: &BTreeMap<String, u64>, last: u64) -> Vec<Taker> {
-    let configured: Arc<BTreeSet<String>> = Arc::new(sinks.iter().map(|sink| sink.name.clone()).collect());
-    let taker = |sink: &SinkSpec| Taker {
-        sink: sink.name.clone(),
-        lane: sink.lane.clone(),
-        adopts: if known.contains_key(&sink.name) { 0 } else { last },
-        configured: configured.clone(),
-    };
-    sinks.iter().map(taker).collect()
 }
 
 /// Says what will be removed because no configured sink takes it.

@@ -7,6 +7,7 @@
 //! several whole lines also ends when nothing came for its timeout.
 
 mod group;
+mod part;
 
 use super::{cri, docker};
 use crate::batch::{Batch, Cut, Encoding, Record, Span};
@@ -14,6 +15,7 @@ use crate::multiline::Rules;
 use crate::position::{Open, Position};
 use crate::stream::Stdio;
 use group::Group;
+use part::{Part, Partial, Text};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,58 +24,6 @@ const NO_TIME: &str = "1970-01-01T00:00:00Z";
 
 /// A buffer larger than this is given back after an oversized record.
 const KEEP_BYTES: usize = 64 * 1024;
-
-#[derive(Debug, Default)]
-struct Partial {
-    open: bool,
-    start: u64,
-    split: bool,
-    truncated: bool,
-    time: Vec<u8>,
-    body: Vec<u8>,
-}
-
-impl Partial {
-    fn cut(&self) -> Cut {
-        match (self.split, self.truncated) {
-            (_, true) => Cut::Truncated,
-            (true, false) => Cut::Split,
-            (false, false) => Cut::No,
-        }
-    }
-}
-
-/// One line of the runtime, taken apart.
-struct Part {
-    stdio: Stdio,
-    partial: bool,
-    offset: u64,
-    encoding: Encoding,
-    time: Text,
-    content: Text,
-}
-
-/// Bytes that are in the batch as they were read, or had to be unescaped.
-enum Text {
-    Data(Span),
-    Own(Vec<u8>),
-}
-
-impl Text {
-    fn bytes<'a>(&'a self, batch: &'a Batch) -> &'a [u8] {
-        match self {
-            Self::Data(span) => batch.bytes(*span),
-            Self::Own(bytes) => bytes,
-        }
-    }
-
-    fn span(&self, batch: &mut Batch) -> Span {
-        match self {
-            Self::Data(span) => *span,
-            Self::Own(bytes) => batch.push(bytes),
-        }
-    }
-}
 
 /// How lines become records.
 #[derive(Debug, Clone)]
