@@ -3,6 +3,7 @@
 
 mod damage;
 mod fixtures;
+mod landing;
 mod sources;
 
 use super::*;

@@ -79,21 +79,32 @@ impl Store {
         headers: BTreeMap<&'static str, String>,
         condition: &Condition,
     ) -> S3Result<()> {
-        let mut state = self.state();
-        let before = state.objects.get(&at);
-        match condition {
-            Condition::None => {}
-            Condition::Absent if before.is_none() => {}
-            Condition::Is(tag) if before.is_some_and(|stored| stored.etag == *tag) => {}
-            Condition::Is(_) if before.is_none() => return Err(s3_error!(NoSuchKey)),
-            Condition::Absent | Condition::Is(_) => return Err(s3_error!(PreconditionFailed)),
-        }
-        let writes = before.map_or(0, |stored| stored.writes) + 1;
-        let changed = before.is_some_and(|stored| stored.bytes != bytes);
-        let changes = before.map_or(0, |stored| stored.changes) + u64::from(changed);
-        state.objects.insert(at, Stored { bytes, etag, headers, writes, changes });
-        Ok(())
+        store(&mut self.state(), at, bytes, etag, headers, condition)
     }
+}
+
+/// Stores an object if the condition holds; the caller holds the lock, so nobody comes between.
+fn store(
+    state: &mut State,
+    at: (String, String),
+    bytes: Bytes,
+    etag: String,
+    headers: BTreeMap<&'static str, String>,
+    condition: &Condition,
+) -> S3Result<()> {
+    let before = state.objects.get(&at);
+    match condition {
+        Condition::None => {}
+        Condition::Absent if before.is_none() => {}
+        Condition::Is(tag) if before.is_some_and(|stored| stored.etag == *tag) => {}
+        Condition::Is(_) if before.is_none() => return Err(s3_error!(NoSuchKey)),
+        Condition::Absent | Condition::Is(_) => return Err(s3_error!(PreconditionFailed)),
+    }
+    let writes = before.map_or(0, |stored| stored.writes) + 1;
+    let changed = before.is_some_and(|stored| stored.bytes != bytes);
+    let changes = before.map_or(0, |stored| stored.changes) + u64::from(changed);
+    state.objects.insert(at, Stored { bytes, etag, headers, writes, changes });
+    Ok(())
 }
 
 enum Condition {
@@ -289,9 +300,12 @@ impl S3 for Store {
         let input = request.input;
         let condition = Condition::new(input.if_none_match.as_ref(), input.if_match.as_ref())?;
         let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let mut state = self.state();
         let (at, bytes, headers) = {
-            let state = self.state();
             let upload = state.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+            if (&upload.bucket, &upload.key) != (&input.bucket, &input.key) {
+                return Err(s3_error!(NoSuchUpload));
+            }
             let mut bytes = Vec::new();
             let mut last = 0;
             for (position, part) in named.iter().enumerate() {
@@ -312,8 +326,9 @@ impl S3 for Store {
             ((upload.bucket.clone(), upload.key.clone()), Bytes::from(bytes), upload.headers.clone())
         };
         let etag = format!("{:08x}{:08x}-{}", crc32fast::hash(&bytes), bytes.len(), named.len());
-        self.put(at.clone(), bytes, etag.clone(), headers, &condition)?;
-        self.state().uploads.remove(&input.upload_id);
+        store(&mut state, at.clone(), bytes, etag.clone(), headers, &condition)?;
+        state.uploads.remove(&input.upload_id);
+        drop(state);
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(at.0),
             key: Some(at.1),

@@ -112,9 +112,9 @@ fn the_collector_never_links_arrow_parquet_or_datafusion() {
 }
 
 #[test]
-fn schemas_depends_on_serde_only() {
+fn schemas_depends_on_serde_and_memchr_only() {
     let direct = closure("logq-schemas", Some("1"));
-    assert_eq!(direct, ["serde", "serde_json"].map(str::to_owned).into());
+    assert_eq!(direct, ["memchr", "serde", "serde_json"].map(str::to_owned).into());
 }
 
 #[test]
