@@ -84,9 +84,6 @@ pub struct Config {
     /// Sinks by name.
     #[serde(serialize_with = "raw::sinks")]
     pub sinks: BTreeMap<String, Sink>,
-    /// `[[tests]]`: unit tests of the configuration, checked and run by `logq-collector test`.
-    #[serde(skip)]
-    pub tests: Vec<toml::Table>,
 }
 
 /// A configured transform.

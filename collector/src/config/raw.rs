@@ -63,13 +63,12 @@ struct RawSpool {
 
 /// Turns a parsed file into a checked configuration.
 pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problem> {
-    for (key, value) in table.iter_mut().filter(|(key, _)| *key != "tests") {
+    for (key, value) in &mut table {
         expand(key, value, variable)?;
     }
     let sources = components(&mut table, "sources", true)?;
     let transforms = components(&mut table, "transforms", false)?;
     let sinks = components(&mut table, "sinks", true)?;
-    let tests = tests(&mut table)?;
     let raw: RawConfig = read("top level", table)?;
     let span = |given: Option<Span>, default: Duration| given.unwrap_or(Span::from(default));
     let size = |given: Option<ByteSize>, default: usize| given.unwrap_or(ByteSize::new(default));
@@ -96,7 +95,6 @@ pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Res
         sources: sources.into_iter().map(source).collect::<Result<_, _>>()?,
         transforms: transforms.into_iter().map(transform).collect::<Result<_, _>>()?,
         sinks: sinks.into_iter().map(sink).collect::<Result<_, _>>()?,
-        tests,
     };
     check_whole(&config)?;
     Ok(config)
@@ -258,13 +256,6 @@ fn components(table: &mut Table, section: &str, needed: bool) -> Result<Vec<Comp
         }
     };
     components.into_iter().map(take).collect()
-}
-
-fn tests(table: &mut Table) -> Result<Vec<Table>, Problem> {
-    match table.remove("tests") {
-        None => Ok(Vec::new()),
-        Some(value) => value.try_into().map_err(|_| problem("tests", "must be tables: [[tests]]")),
-    }
 }
 
 fn address(given: Option<&str>) -> Result<Option<std::net::SocketAddr>, Problem> {
