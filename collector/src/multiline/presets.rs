@@ -80,8 +80,6 @@ const JAVA: &[Rule] = &[
     rule(&[JavaMessage, JavaFrame], r"^[\t ]*\.\.\. [0-9]+ (?:more|common frames omitted)", JavaFrame),
     rule(&[JavaMessage, JavaFrame], r"^[\t ]*-+> [A-Za-z_.]+(?:Exception|Error):", JavaMessage),
     rule(&[JavaMessage, JavaFrame], r"^[\t ]+- locked <", JavaFrame),
-    // Properties of a JavaScript error, as Node prints them behind its frames.
-    rule(&[JavaFrame], r"^[\t ]+[A-Za-z_$][A-Za-z0-9_$]*: .+,?$|^\}$", JavaFrame),
 ];
 
 const PYTHON: &[Rule] = &[
@@ -119,7 +117,7 @@ const GO: &[Rule] = &[
     rule(&[GoMessage], r"^\[signal ", GoSignal),
     rule(&[GoMessage, GoSignal, GoFile, GoFunction], r"^\r?$", GoBlank),
     rule(&[GoMessage, GoSignal, GoBlank, GoRoutine], r"^goroutine [0-9]+ \[[^\]]+\]:\r?$", GoFunction),
-    rule(&[GoFunction, GoFile], r"^(?:[^\s.:]+\.)*[^\s.():]*\(|^created by |^[^\s]+\.[^\s]+\(", GoFunction),
+    rule(&[GoFunction, GoFile], r"^(?:[^\s.:]+\.)*[^\s.():]+\(|^created by |^[^\s]+\.[^\s]+\(", GoFunction),
     rule(&[GoFunction], r"^\s+[^\s]", GoFile),
     rule(&[GoFile, GoFunction, GoBlank], r"^(?:rax|rbx|rip|eflags|cs|fs|gs)\s+0x|^exit status ", GoFile),
 ];
@@ -137,7 +135,7 @@ const RUBY: &[Rule] = &[
 
 const DART: &[Rule] = &[
     rule(&[Start], r"^Unhandled exception:\r?$", DartMessage),
-    rule(&[DartMessage], r"^[^\s#]", DartMessage),
+    rule(&[DartMessage], r"^[^\s#]", DartText),
     rule(&[DartMessage, DartFrame], r"^#[0-9]+\s+.+?\(.+\)\r?$|^#[0-9]+\s+.+ <", DartFrame),
     rule(&[DartMessage, DartFrame], r"^<asynchronous suspension>\r?$", DartFrame),
     rule(&[DartMessage], r"^\r?$|^\s", DartText),

@@ -135,9 +135,9 @@ impl SourceConfig for FileSettings {
     fn run(&self, wiring: Wiring) {
         // Checked when the configuration was read.
         let (Ok(include), Ok(exclude)) = (globs(&self.include), globs(&self.exclude)) else { return };
-        let roots: Vec<PathBuf> = self.include.iter().map(|pattern| root(pattern)).collect();
+        let roots: Vec<(PathBuf, usize)> = self.include.iter().map(|pattern| root(pattern)).collect();
         let settings = ReaderSettings {
-            pods_dir: common(&roots),
+            pods_dir: roots.first().map(|(root, _)| root.clone()).unwrap_or_default(),
             glob_minimum_cooldown: self.glob_minimum_cooldown,
             max_line_bytes: self.max_line_bytes,
             max_line_policy: self.max_line_policy,
@@ -163,35 +163,30 @@ fn globs(patterns: &[String]) -> Result<GlobSet, String> {
     set.build().map_err(|error| error.to_string())
 }
 
-/// The directory above the first wildcard of a pattern.
-fn root(pattern: &str) -> PathBuf {
-    let fixed: PathBuf = Path::new(pattern)
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
-        .collect();
-    if fixed.as_os_str().len() == pattern.len() {
-        fixed.parent().map(Path::to_owned).unwrap_or(fixed)
-    } else {
-        fixed
-    }
-}
-
-/// The directory all of `roots` lie below.
-fn common(roots: &[PathBuf]) -> PathBuf {
-    let mut common = roots.first().cloned().unwrap_or_default();
-    while !roots.iter().all(|root| root.starts_with(&common)) && common.pop() {}
-    common
+/// The directory above the first wildcard of a pattern, and how many levels below it the pattern
+/// reaches.
+fn root(pattern: &str) -> (PathBuf, usize) {
+    let wild =
+        |part: &std::path::Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
+    let parts: Vec<_> = Path::new(pattern).components().collect();
+    let fixed = parts.iter().take_while(|part| !wild(part)).count().min(parts.len().saturating_sub(1));
+    let depth = if pattern.contains("**") { usize::MAX } else { parts.len() - fixed };
+    (parts[..fixed].iter().collect(), depth)
 }
 
 /// Files that match globs.
 struct Globs {
-    roots: Vec<PathBuf>,
+    roots: Vec<(PathBuf, usize)>,
     include: GlobSet,
     exclude: GlobSet,
     oldest: Option<Duration>,
 }
 
 impl Discover for Globs {
+    fn owns(&self, path: &Path) -> bool {
+        self.include.is_match(path) && !self.exclude.is_match(path)
+    }
+
     fn changed(&mut self) -> bool {
         false
     }
@@ -203,8 +198,8 @@ impl Discover for Globs {
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
         let mut seen = HashSet::new();
-        for root in self.roots.clone() {
-            self.visit(&root, &mut seen, &mut scan);
+        for (root, depth) in self.roots.clone() {
+            self.visit(&root, depth, &mut seen, &mut scan);
         }
         let names: HashSet<(PathBuf, String)> = scan
             .files
@@ -226,7 +221,7 @@ impl Discover for Globs {
 }
 
 impl Globs {
-    fn visit(&self, dir: &Path, seen: &mut HashSet<(u64, u64)>, scan: &mut Scan) {
+    fn visit(&self, dir: &Path, depth: usize, seen: &mut HashSet<(u64, u64)>, scan: &mut Scan) {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
@@ -241,7 +236,9 @@ impl Globs {
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let linked = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
             if metadata.is_dir() && !linked {
-                self.visit(&path, seen, scan);
+                if depth > 1 {
+                    self.visit(&path, depth - 1, seen, scan);
+                }
                 continue;
             }
             let wanted = metadata.is_file() && self.include.is_match(&path) && !self.exclude.is_match(&path);
@@ -317,8 +314,8 @@ mod tests {
 
     #[test]
     fn the_root_of_a_glob_is_what_lies_above_its_first_wildcard() {
-        assert_eq!(root("/var/log/*/x.log"), Path::new("/var/log"));
-        assert_eq!(root("/var/log/app/x.log"), Path::new("/var/log/app"));
-        assert_eq!(common(&["/a/b/c".into(), "/a/b/d".into()]), Path::new("/a/b"));
+        assert_eq!(root("/var/log/*/x.log"), ("/var/log".into(), 2));
+        assert_eq!(root("/var/log/app/x.log"), ("/var/log/app".into(), 1));
+        assert_eq!(root("/var/**/x.log"), ("/var".into(), usize::MAX));
     }
 }

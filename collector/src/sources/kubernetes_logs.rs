@@ -526,13 +526,14 @@ impl Reader {
     fn forget(&mut self) {
         let seen: HashSet<Fingerprint> = self.known.values().filter_map(|known| known.id).collect();
         // Another source's files are not for this one to judge.
-        let ours = self.settings.pods_dir.to_string_lossy();
         let now = Instant::now();
         let mut gone = Vec::new();
         for (id, (position, last_seen)) in &mut self.positions {
             if seen.contains(id) {
                 *last_seen = now;
-            } else if last_seen.elapsed() >= FORGET_AFTER && position.path.starts_with(&*ours) {
+            } else if last_seen.elapsed() >= FORGET_AFTER
+                && self.discovery.owns(std::path::Path::new(&position.path))
+            {
                 gone.push((*id, position.to));
             }
         }

@@ -81,6 +81,9 @@ pub trait Discover: Send {
 
     /// Lists all files.
     fn scan(&mut self) -> Scan;
+
+    /// The file at this path is one of those it finds, whether it is still there or not.
+    fn owns(&self, path: &Path) -> bool;
 }
 
 /// Scans the pods directory.
@@ -125,6 +128,10 @@ impl Discovery {
 }
 
 impl Discover for Discovery {
+    fn owns(&self, path: &Path) -> bool {
+        path.starts_with(&self.root)
+    }
+
     fn changed(&mut self) -> bool {
         let Some(watch) = &self.watch else { return false };
         let mut buffer = [MaybeUninit::uninit(); 4096];
