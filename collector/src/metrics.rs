@@ -8,13 +8,19 @@
 //!
 //! Labels are closed: names of configured components and fixed reasons, nothing from the data.
 
+mod process;
+
 use crate::transforms::Counts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Label of per-sink metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,6 +33,31 @@ type PerSink<M> = Family<SinkLabel, M>;
 
 /// Counters with labels from a closed set, in the order of the table.
 pub type Labelled = Family<Vec<(&'static str, String)>, Counter>;
+
+/// A counter of seconds.
+type Seconds = Counter<f64, AtomicU64>;
+
+/// Kind of a component, in Vector's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComponentKind {
+    /// `source`
+    Source,
+    /// `transform`
+    Transform,
+    /// `sink`
+    Sink,
+}
+
+impl ComponentKind {
+    /// Value of the label `component_kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Transform => "transform",
+            Self::Sink => "sink",
+        }
+    }
+}
 
 /// All metrics of the process.
 #[derive(Debug, Default)]
@@ -67,6 +98,19 @@ pub struct Metrics {
     pub sink_attempts: PerSink<Counter>,
     pub sink_errors: PerSink<Counter>,
     pub sink_failing: PerSink<Gauge>,
+    pub sink_oldest_unacknowledged: PerSink<Gauge>,
+    pub component_received_events: Labelled,
+    pub component_received_bytes: Labelled,
+    pub component_sent_events: Labelled,
+    pub component_sent_bytes: Labelled,
+    pub process_cpu: Seconds,
+    pub process_resident: Gauge,
+    pub process_virtual: Gauge,
+    pub process_fds: Gauge,
+    pub process_max_fds: Gauge,
+    pub process_start: Gauge,
+    /// When the oldest record was stored that each sink does not have; its age is told when asked.
+    oldest: Mutex<BTreeMap<String, Option<SystemTime>>>,
 }
 
 /// What kind of number a metric is.
@@ -83,6 +127,13 @@ enum Cell {
     SinkCounter(PerSink<Counter>),
     SinkGauge(PerSink<Gauge>),
     Labelled(Labelled),
+    Seconds(Seconds),
+}
+
+impl From<Seconds> for Cell {
+    fn from(metric: Seconds) -> Self {
+        Self::Seconds(metric)
+    }
 }
 
 impl From<Labelled> for Cell {
@@ -158,6 +209,17 @@ const TABLE: &[Row] = &[
     ("collector_sink_attempts", C, "attempts", "sink", "Deliveries tried"),
     ("collector_sink_errors", C, "errors", "sink", "Deliveries failed; they are repeated until they succeed"),
     ("collector_sink_failing", G, "", "sink", "1 while the last delivery failed"),
+    ("collector_sink_oldest_unacknowledged_seconds", G, "seconds", "sink", "Age of the oldest stored record that the sink does not have; 0 when it has everything. For a segment of an earlier run the age of its last record"),
+    ("component_received_events", C, "records", "component_kind, component_id", "Records a source read, a transform was given, or the spool stored for a sink"),
+    ("component_received_bytes", C, "bytes", "component_kind, component_id", "Bytes a source read"),
+    ("component_sent_events", C, "records", "component_kind, component_id", "Records a source or transform passed on, or a sink delivered"),
+    ("component_sent_bytes", C, "bytes", "component_kind, component_id", "Bytes a sink delivered"),
+    ("process_cpu_seconds", C, "seconds", "", "User and system time of the process"),
+    ("process_resident_memory_bytes", G, "bytes", "", "Resident memory"),
+    ("process_virtual_memory_bytes", G, "bytes", "", "Virtual memory"),
+    ("process_open_fds", G, "", "", "Open file descriptors"),
+    ("process_max_fds", G, "", "", "Limit of open file descriptors"),
+    ("process_start_time_seconds", G, "seconds", "", "Start of the process, in seconds since 1970"),
 ];
 
 impl Metrics {
@@ -199,6 +261,17 @@ impl Metrics {
             self.sink_attempts.clone().into(),
             self.sink_errors.clone().into(),
             self.sink_failing.clone().into(),
+            self.sink_oldest_unacknowledged.clone().into(),
+            self.component_received_events.clone().into(),
+            self.component_received_bytes.clone().into(),
+            self.component_sent_events.clone().into(),
+            self.component_sent_bytes.clone().into(),
+            self.process_cpu.clone().into(),
+            self.process_resident.clone().into(),
+            self.process_virtual.clone().into(),
+            self.process_fds.clone().into(),
+            self.process_max_fds.clone().into(),
+            self.process_start.clone().into(),
         ]
     }
 }
@@ -222,8 +295,50 @@ impl Metrics {
             }
             drop(self.spool_records.get_or_create(&label));
             drop(self.sink_failing.get_or_create(&label));
+            drop(self.sink_oldest_unacknowledged.get_or_create(&label));
+            self.component_received(ComponentKind::Sink, sink, 0, 0);
+            self.component_sent(ComponentKind::Sink, sink, 0, 0);
         }
         self
+    }
+
+    /// Counts what a component took in; bytes only where they mean something.
+    pub fn component_received(&self, kind: ComponentKind, id: &str, records: u64, bytes: u64) {
+        let labels = component(kind, id);
+        self.component_received_events.get_or_create(&labels).inc_by(records);
+        if kind == ComponentKind::Source {
+            self.component_received_bytes.get_or_create(&labels).inc_by(bytes);
+        }
+    }
+
+    /// Counts what a component passed on; bytes only where they mean something.
+    pub fn component_sent(&self, kind: ComponentKind, id: &str, records: u64, bytes: u64) {
+        let labels = component(kind, id);
+        self.component_sent_events.get_or_create(&labels).inc_by(records);
+        if kind == ComponentKind::Sink {
+            self.component_sent_bytes.get_or_create(&labels).inc_by(bytes);
+        }
+    }
+
+    /// Notes when the oldest record was stored that a sink does not have.
+    pub fn set_oldest(&self, sink: &str, since: Option<SystemTime>) {
+        let mut oldest = self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        match oldest.get_mut(sink) {
+            Some(known) => *known = since,
+            None => drop(oldest.insert(sink.to_owned(), since)),
+        }
+    }
+
+    /// Brings up to date what changes by itself.
+    fn refresh(&self) {
+        let now = SystemTime::now();
+        for (sink, since) in self.oldest.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let age = since.map_or(0, |since| now.duration_since(since).unwrap_or_default().as_secs());
+            let label = SinkLabel { sink: sink.clone() };
+            let age = i64::try_from(age).unwrap_or(i64::MAX);
+            self.sink_oldest_unacknowledged.get_or_create(&label).set(age);
+        }
+        process::refresh(self);
     }
 
     /// Counts what a transform did with `received` records.
@@ -256,6 +371,7 @@ impl Metrics {
 
     /// All metrics in the text format Prometheus scrapes.
     pub fn text(&self) -> String {
+        self.refresh();
         let mut registry = Registry::default();
         for (row, metric) in TABLE.iter().zip(self.rows()) {
             match metric {
@@ -263,6 +379,7 @@ impl Metrics {
                 Cell::Gauge(metric) => registry.register(row.0, row.4, metric),
                 Cell::SinkCounter(metric) => registry.register(row.0, row.4, metric),
                 Cell::Labelled(metric) => registry.register(row.0, row.4, metric),
+                Cell::Seconds(metric) => registry.register(row.0, row.4, metric),
                 Cell::SinkGauge(metric) => registry.register(row.0, row.4, metric),
             }
         }
@@ -271,6 +388,10 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         text
     }
+}
+
+fn component(kind: ComponentKind, id: &str) -> Vec<(&'static str, String)> {
+    vec![("component_kind", kind.as_str().to_owned()), ("component_id", id.to_owned())]
 }
 
 /// The reference page of all metrics, in Markdown.
@@ -306,12 +427,28 @@ mod tests {
         metrics.transformed("t", 1, &counts);
         metrics.dropped("out", "spool_full", 1);
         metrics.rejected("out", "too_old", 1);
+        metrics.component_received(ComponentKind::Source, "s", 1, 1);
         assert_eq!(metrics.rows().len(), TABLE.len());
         let text = metrics.text();
         for (name, kind, ..) in TABLE {
             let kind = if *kind == Kind::Counter { "counter" } else { "gauge" };
             assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name}\n{text}");
         }
+    }
+
+    #[test]
+    fn the_age_of_what_waits_is_told_when_asked_and_0_when_nothing_waits() {
+        let metrics = Metrics::default();
+        let hour = std::time::Duration::from_secs(3600);
+        metrics.set_oldest("late", SystemTime::now().checked_sub(hour));
+        metrics.set_oldest("done", SystemTime::now().checked_sub(hour));
+        metrics.set_oldest("done", None);
+        let text = metrics.text();
+        let age = |sink: &str| -> u64 {
+            let name = format!("collector_sink_oldest_unacknowledged_seconds{{sink=\"{sink}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+        };
+        assert!(age("late") >= 3600 && age("done") == 0, "{text}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod rejected;
 
 use crate::config::component::{Described, Kind, Problem, Settings, read_settings};
 use crate::config::{Backoff, Config};
-use crate::metrics::{Metrics, SinkLabel};
+use crate::metrics::{ComponentKind, Metrics, SinkLabel};
 use crate::spool::{Sealed, Spool};
 use crate::topology::Progress;
 use adaptive::Adaptive;
@@ -342,6 +342,7 @@ async fn deliver(sink: &dyn Sink, wiring: &Wiring, cx: &Context, sealed: Arc<Sea
         metrics.sink_sent_objects.get_or_create(&cx.label).inc_by(delivered.objects);
         metrics.sink_sent_bytes.get_or_create(&cx.label).inc_by(delivered.bytes);
         metrics.sink_sent_records.get_or_create(&cx.label).inc_by(delivered.records);
+        metrics.component_sent(ComponentKind::Sink, &wiring.name, delivered.records, delivered.bytes);
         let lost = expected.saturating_sub(delivered.records + delivered.rejected);
         metrics.sink_lost_records.get_or_create(&cx.label).inc_by(lost);
         tracing::debug!(sink = wiring.name, segment = sealed.id, records = delivered.records, "delivered");

@@ -4,6 +4,7 @@
 //! <data_dir>/lock                          held while a collector runs
 //! <data_dir>/positions.json                checkpoint: positions up to a sealed segment
 //! <data_dir>/sinks.json                    the last segment each sink has
+//! <data_dir>/dropped.json                  segments behind it that a sink will never get
 //! <data_dir>/reserve                       space for the two files above on a full disk
 //! <data_dir>/spool/<16 hex>.open           the segment being written
 //! <data_dir>/spool/<16 hex>.seg            sealed segments, waiting for sinks
@@ -35,7 +36,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 pub use lanes::{Portion, SinkSpec, Taker};
@@ -84,6 +85,8 @@ pub struct Sealed {
     pub date: String,
     /// Over its content's identity.
     pub digest: Digest,
+    /// When its first record was stored; for a segment of an earlier run, when its last was.
+    pub since: SystemTime,
 }
 
 impl Sealed {
@@ -100,10 +103,14 @@ struct State {
     cursors: Vec<u64>,
     /// Segments behind the cursor that a sink will never get, because its buffer was full.
     shed: Vec<BTreeSet<u64>>,
+    /// What `dropped.json` says about them.
+    shed_stored: Vec<BTreeSet<u64>>,
     /// Segments handed to a sink and not acknowledged yet.
     taken: Vec<u64>,
     open_bytes: u64,
     open: Vec<Portion>,
+    /// When the first record of the open segment was stored.
+    open_since: Option<SystemTime>,
     /// Positions as of the last sealed segment, and its number.
     durable: Positions,
     durable_segment: u64,
@@ -151,9 +158,11 @@ impl Spool {
         let (covered, mut positions) = Checkpoint::load(&data_dir.join("positions.json"))?;
         let known = load_cursors(&data_dir.join("sinks.json"))?;
         let cursors = sinks.iter().map(|sink| known.get(&sink.name).copied().unwrap_or(0)).collect();
-        let none = || sinks.iter().map(|_| BTreeSet::new()).collect();
+        let dropped = load_dropped(&data_dir.join("dropped.json"))?;
+        let shed: Vec<BTreeSet<u64>> =
+            sinks.iter().map(|sink| dropped.get(&sink.name).cloned().unwrap_or_default()).collect();
         let taken = vec![0; sinks.len()];
-        let mut state = State { cursors, shed: none(), taken, ..State::default() };
+        let mut state = State { cursors, shed_stored: shed.clone(), shed, taken, ..State::default() };
         let done = state.cursors.iter().copied().min().unwrap_or(u64::MAX);
         let mut last = known.values().copied().fold(covered, u64::max);
         let mut gap = false;
@@ -186,6 +195,8 @@ impl Spool {
             }
         }
         sync_directory(&spool_dir).map_err(|source| io_error("syncing", &spool_dir, source))?;
+        let State { shed, sealed, .. } = &mut state;
+        shed.iter_mut().for_each(|ids| ids.retain(|id| sealed.contains_key(id)));
         state.durable = positions.clone();
         state.durable_segment = last;
         state.stored_segment = covered;
@@ -194,8 +205,8 @@ impl Spool {
             tracing::warn!(path = %data_dir.display(), %error, "disk is full, nothing is stored until it is not");
         }
         let takers = takers(&sinks, &known, last);
-        for (taker, cursor) in takers.iter().zip(&state.cursors) {
-            let waiting = state.sealed.range(cursor.saturating_add(1)..);
+        for ((taker, cursor), shed) in takers.iter().zip(&state.cursors).zip(&state.shed) {
+            let waiting = state.sealed.range(cursor.saturating_add(1)..).filter(|(id, _)| !shed.contains(id));
             let records: u64 = waiting.map(|(_, sealed)| portion_of(sealed, taker)).sum();
             let label = SinkLabel { sink: taker.sink.clone() };
             metrics.spool_recovered_records.get_or_create(&label).inc_by(records);
@@ -292,6 +303,7 @@ impl Spool {
     }
 
     fn tidy(&self, state: &mut State) -> Result<(), SpoolError> {
+        self.store_dropped(state)?;
         let cursors: BTreeMap<&String, u64> =
             self.sinks.iter().map(|sink| &sink.name).zip(state.cursors.iter().copied()).collect();
         let path = self.data_dir.join("sinks.json");
@@ -310,7 +322,31 @@ impl Spool {
                 Err(source) => return Err(io_error("removing", &path, source)),
             }
             state.sealed.remove(&id);
+            // The note follows with the next one that is written.
+            for shed in &mut state.shed {
+                shed.remove(&id);
+            }
         }
+        Ok(())
+    }
+
+    /// Notes which segments a sink will never get, so that a restart does not offer them again
+    /// while another sink still holds the file.
+    fn store_dropped(&self, state: &mut State) -> Result<(), SpoolError> {
+        if state.shed == state.shed_stored {
+            return Ok(());
+        }
+        let path = self.data_dir.join("dropped.json");
+        let dropped: BTreeMap<&String, &BTreeSet<u64>> = self
+            .sinks
+            .iter()
+            .map(|sink| &sink.name)
+            .zip(&state.shed)
+            .filter(|(_, ids)| !ids.is_empty())
+            .collect();
+        let text = serde_json::to_vec(&dropped).map_err(|error| io_error("encoding", &path, error.into()))?;
+        replace_file(&path, &text).map_err(|source| io_error("writing", &path, source))?;
+        state.shed_stored.clone_from(&state.shed);
         Ok(())
     }
 
@@ -440,11 +476,18 @@ impl Spool {
         for (index, taker) in self.takers.iter().enumerate() {
             let waiting = state.sealed.range(state.cursors[index].saturating_add(1)..);
             let waiting = waiting.filter(|(id, _)| !state.shed[index].contains(id));
-            let records: u64 = waiting.map(|(_, sealed)| portion_of(sealed, taker)).sum();
+            let (mut records, mut oldest) = (0, None);
+            for sealed in waiting.map(|(_, sealed)| sealed) {
+                let portion = portion_of(sealed, taker);
+                oldest = oldest.or_else(|| (portion > 0).then_some(sealed.since));
+                records += portion;
+            }
             let open = state.open.iter().filter(|portion| portion.sinks.contains(&taker.sink));
-            let records = records + open.map(|portion| portion.records).sum::<u64>();
+            let open: u64 = open.map(|portion| portion.records).sum();
+            oldest = oldest.or_else(|| state.open_since.filter(|_| open > 0));
             let label = SinkLabel { sink: taker.sink.clone() };
-            self.metrics.spool_records.get_or_create(&label).set(gauge(records));
+            self.metrics.spool_records.get_or_create(&label).set(gauge(records + open));
+            self.metrics.set_oldest(&taker.sink, oldest);
         }
     }
 }
@@ -498,6 +541,19 @@ fn load_cursors(path: &Path) -> Result<BTreeMap<String, u64>, SpoolError> {
     }
 }
 
+/// Segments each sink will never get. A note that is gone or damaged only means that they are
+/// offered again.
+fn load_dropped(path: &Path) -> Result<BTreeMap<String, BTreeSet<u64>>, SpoolError> {
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_else(|error| {
+            tracing::error!(path = %path.display(), %error, "note of dropped segments is damaged, they are offered again");
+            BTreeMap::new()
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(source) => Err(io_error("reading", path, source)),
+    }
+}
+
 /// All segment files, in order of their numbers.
 fn segment_files(dir: &Path) -> Result<BTreeMap<u64, PathBuf>, SpoolError> {
     let mut files = BTreeMap::new();
@@ -528,7 +584,12 @@ fn recover(id: u64, path: PathBuf, metrics: &Metrics) -> Result<(Option<Sealed>,
     }
     let file =
         File::options().write(true).open(&path).map_err(|source| io_error("opening", &path, source))?;
-    file.set_len(segment.end).map_err(|source| io_error("cutting", &path, source))?;
+    let metadata = file.metadata().map_err(|source| io_error("reading", &path, source))?;
+    // The time of the last write tells how old its records are, so nothing is cut without need.
+    let since = metadata.modified().unwrap_or_else(|_| SystemTime::now());
+    if metadata.len() != segment.end {
+        file.set_len(segment.end).map_err(|source| io_error("cutting", &path, source))?;
+    }
     file.sync_all().map_err(|source| io_error("syncing", &path, source))?;
     let sealed_path = path.with_extension("seg");
     if path != sealed_path {
@@ -541,7 +602,7 @@ fn recover(id: u64, path: PathBuf, metrics: &Metrics) -> Result<(Option<Sealed>,
     }
     let time = segment.frames.iter().map(|frame| frame.footer.time.as_str()).find(|time| !time.is_empty());
     let date = utc_date(time.unwrap_or_default());
-    let sealed = Sealed { id, path: sealed_path, bytes: segment.end, portions, date, digest };
+    let sealed = Sealed { id, path: sealed_path, bytes: segment.end, portions, date, digest, since };
     Ok((Some(sealed), segment))
 }
 

@@ -1,7 +1,7 @@
 //! Looking into a spool from outside, also while its collector is down for good: what it holds, for
 //! whom, and a way to get the records out without any of the configured sinks.
 
-use super::{Portion, SpoolError, count, io_error, load_cursors, segment_files, utc_date};
+use super::{Portion, SpoolError, count, io_error, load_cursors, load_dropped, segment_files, utc_date};
 use crate::position::Checkpoint;
 use crate::segment::{Digest, Segment};
 use crate::sinks::landing;
@@ -54,13 +54,18 @@ pub struct SegmentReport {
 /// When files can't be read. Never because of damaged content.
 pub fn inspect(data_dir: &Path) -> Result<Report, SpoolError> {
     let sinks = load_cursors(&data_dir.join("sinks.json"))?;
+    let dropped = load_dropped(&data_dir.join("dropped.json"))?;
     let (_, positions) = Checkpoint::load(&data_dir.join("positions.json"))?;
     let mut segments = Vec::new();
     for (id, path) in segment_files(&data_dir.join("spool"))? {
         let segment = Segment::read(&path).map_err(|source| io_error("reading", &path, source))?;
         let portions = portions(&segment);
         let names: BTreeSet<&String> = portions.iter().flat_map(|portion| &portion.sinks).collect();
-        let waiting = names.into_iter().filter(|name| sinks.get(*name).is_none_or(|cursor| *cursor < id));
+        let waits = |name: &&String| {
+            let never = dropped.get(*name).is_some_and(|ids| ids.contains(&id));
+            !never && sinks.get(*name).is_none_or(|cursor| *cursor < id)
+        };
+        let waiting = names.into_iter().filter(waits);
         segments.push(SegmentReport {
             id,
             open: path.extension().is_some_and(|ending| ending == "open"),

@@ -306,6 +306,47 @@ fn a_sink_that_may_lose_records_does_not_hold_up_the_others() {
     assert!(spool.is_drained() && sealed(&spool).is_empty());
 }
 
+/// What was dropped for one sink stays dropped after a restart, though another sink still needs the file.
+#[test]
+fn dropped_segments_are_not_offered_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = Buffer { max_bytes: Some(ByteSize::new(1)), when_full: BufferFull::DropOldest };
+    let start = || {
+        let metrics = Arc::new(Metrics::default());
+        let buffers = BTreeMap::from([("lossy".to_owned(), buffer)]);
+        let lanes = vec![lane("p", &["down", "lossy"])];
+        let limits = limits(1 << 30, WhenFull::Block);
+        let (spool, _) = Spool::open(dir.path(), limits, lanes, &buffers, metrics.clone()).unwrap();
+        (spool, metrics)
+    };
+    {
+        let (spool, metrics) = start();
+        let mut writer = Writer::new(spool.clone()).unwrap();
+        for i in 0..3 {
+            writer.store(&mut batch(1, i * 10, i * 10 + 10), &wiring());
+            writer.seal().unwrap();
+        }
+        assert_eq!(dropped(&metrics, "lossy", "buffer_full"), 3);
+        let report = inspect::inspect(dir.path()).unwrap();
+        assert!(report.segments.iter().all(|segment| segment.waiting == ["down"]));
+    }
+    let (spool, metrics) = start();
+    let of = |sink: &str| SinkLabel { sink: sink.to_owned() };
+    let recovered = |sink: &str| metrics.spool_recovered_records.get_or_create(&of(sink)).get();
+    assert_eq!((recovered("down"), recovered("lossy")), (3, 0));
+    assert_eq!(metrics.spool_records.get_or_create(&of("lossy")).get(), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    spool.close();
+    assert!(runtime.block_on(spool.next(1, 0)).is_none(), "nothing is left for it");
+    // The other sink needs all of it; once it has it, files and note go.
+    for id in 1..=3 {
+        assert_eq!(runtime.block_on(spool.next(0, id - 1)).unwrap().id, id);
+        spool.acknowledge(0, id).unwrap();
+    }
+    assert!(sealed(&spool).is_empty() && spool.is_drained());
+    assert!(spool.lock().shed.iter().all(BTreeSet::is_empty), "the note does not grow for ever");
+}
+
 #[test]
 fn a_spool_can_be_looked_into_and_its_records_taken_out_without_a_sink() {
     let dir = tempfile::tempdir().unwrap();

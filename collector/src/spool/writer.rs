@@ -2,7 +2,7 @@
 
 use super::{Portion, Sealed, Spool, count, utc_date};
 use crate::batch::Batch;
-use crate::metrics::SinkLabel;
+use crate::metrics::{ComponentKind, SinkLabel};
 use crate::position::sync_directory;
 use crate::segment::{Digest, Footer, Section, encode};
 use crate::sinks::landing::Renderer;
@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// How long the writer waits for work before it looks at its timers.
@@ -78,6 +78,7 @@ struct Open {
     frames: u64,
     portions: Vec<Portion>,
     first: Instant,
+    since: SystemTime,
     synced: Instant,
     dirty: bool,
     digest: Digest,
@@ -135,6 +136,7 @@ impl Writer {
                             let label = SinkLabel { sink: sink.clone() };
                             let records = records.len() as u64;
                             metrics.sink_received_records.get_or_create(&label).inc_by(records);
+                            metrics.component_received(ComponentKind::Sink, sink, records, 0);
                             if drop_records && records > 0 {
                                 metrics.dropped(sink, "spool_full", records);
                             }
@@ -263,6 +265,7 @@ impl Writer {
         let mut state = self.spool.lock();
         state.open_bytes = open.bytes;
         state.open.clone_from(&open.portions);
+        state.open_since = Some(open.since);
         self.spool.publish(&state);
         Ok(())
     }
@@ -283,6 +286,7 @@ impl Writer {
             frames: 0,
             portions: Vec::new(),
             first: now,
+            since: SystemTime::now(),
             synced: now,
             dirty: false,
             digest: Digest::default(),
@@ -331,6 +335,7 @@ impl Writer {
             portions: open.portions,
             date: utc_date(&open.time),
             digest: open.digest,
+            since: open.since,
         };
         tracing::debug!(key = sealed.id, records = sealed.records(), bytes = sealed.bytes, "segment sealed");
         let mut state = self.spool.lock();
@@ -340,6 +345,7 @@ impl Writer {
         state.durable_segment = open.id;
         state.open_bytes = 0;
         state.open.clear();
+        state.open_since = None;
         state.sealed.insert(open.id, Arc::new(sealed));
         self.spool.publish(&state);
         drop(state);
