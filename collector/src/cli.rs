@@ -1,6 +1,9 @@
 //! The command line.
 
+mod escape;
 mod spool;
+mod tap;
+mod top;
 
 use crate::config::Config;
 use crate::topology;
@@ -78,6 +81,24 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         export: Option<PathBuf>,
     },
+    /// Show records of a running collector as they leave a source or transform.
+    ///
+    /// For the user the collector runs as, on its node: `kubectl exec POD -- logq-collector tap
+    /// --config F`. A source before `redact` shows what is not redacted yet. Records go to standard
+    /// output, notices to standard error; looking never slows the collector, what it does not show
+    /// is counted.
+    Tap(tap::TapArgs),
+    /// Show what each component of a running collector does: rates, errors, backlog, memory.
+    Top(top::TopArgs),
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Runs the program; everything `main` does.
@@ -95,6 +116,12 @@ pub fn main() -> ExitCode {
         Command::Spool { config, json, export } => {
             load(&config).map_or_else(|code| code, |config| spool::show(&config, json, export.as_deref()))
         }
+        Command::Tap(args) => {
+            found(args.config()).map_or_else(|code| code, |config| tap::show(args, config.as_ref()))
+        }
+        Command::Top(args) => {
+            found(args.config()).map_or_else(|code| code, |config| top::show(&args, config.as_ref()))
+        }
         Command::Run { config, until_idle } => {
             init_log();
             load(&config).map_or_else(|code| code, |loaded| run(&config, loaded, until_idle))
@@ -109,18 +136,41 @@ fn load(path: &Path) -> Result<Config, u8> {
     })
 }
 
-fn print(config: &Config) -> u8 {
-    say(&config.to_toml())
+/// A configuration that only says where a running collector is.
+fn found(path: Option<&Path>) -> Result<Option<Config>, u8> {
+    path.map(load).transpose()
 }
 
-/// Writes a result to standard output; a reader that went away is not a failure.
-fn say(text: &str) -> u8 {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => EXIT_OK,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => EXIT_OK,
+fn print(config: &Config) -> u8 {
+    say(&config.to_toml()).code()
+}
+
+/// What became of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It was taken.
+    Written,
+    /// Nobody reads any more, which is not a failure.
+    Closed,
+    /// It could not be written; standard error says why.
+    Failed,
+}
+
+impl Said {
+    fn code(self) -> u8 {
+        if self == Self::Failed { EXIT_FAILED } else { EXIT_OK }
+    }
+}
+
+/// Writes a result to standard output.
+fn say(text: &str) -> Said {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Said::Written,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Said::Closed,
         Err(error) => {
             report(&anyhow::Error::new(error).context("writing to standard output"));
-            EXIT_FAILED
+            Said::Failed
         }
     }
 }

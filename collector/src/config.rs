@@ -135,6 +135,8 @@ pub struct Admin {
     /// Address to listen on; none: no admin page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
+    /// Records can be looked at with `logq-collector tap`.
+    pub tap: bool,
 }
 
 /// When a batch is handed over to the spool.

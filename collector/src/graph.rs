@@ -6,7 +6,8 @@
 
 use crate::batch::{Batch, Record};
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{ComponentKind, Metrics};
+use crate::tap::Taps;
 use crate::transforms::{Counts, Transform};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +72,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     lanes: Vec<Vec<usize>>,
     metrics: Arc<Metrics>,
+    taps: Arc<Taps>,
 }
 
 impl Graph {
@@ -93,7 +95,13 @@ impl Graph {
         let lanes = lanes(config);
         let inputs = |lane: &Lane| lane.id.split(',').filter_map(|id| number(&id.to_owned())).collect();
         let lanes = lanes.iter().map(inputs).collect();
-        Ok(Arc::new(Self { names, sources, nodes, lanes, metrics }))
+        let taps = Arc::new(Taps::new(names.clone()));
+        Ok(Arc::new(Self { names, sources, nodes, lanes, metrics, taps }))
+    }
+
+    /// Where records can be looked at.
+    pub fn taps(&self) -> &Arc<Taps> {
+        &self.taps
     }
 
     /// Where the records of a source enter. A name that is no source leads nowhere.
@@ -117,8 +125,13 @@ impl Entrance {
         batch.lanes.resize_with(graph.lanes.len(), Vec::new);
         let mut outputs: Vec<Option<Vec<Record>>> = Vec::new();
         outputs.resize_with(graph.names.len(), || None);
-        if let Some(slot) = outputs.get_mut(self.at) {
-            *slot = Some(std::mem::take(&mut batch.records));
+        if let (Some(slot), Some(name)) = (outputs.get_mut(self.at), graph.names.get(self.at)) {
+            let records = std::mem::take(&mut batch.records);
+            let count = records.len() as u64;
+            graph.metrics.component_received(ComponentKind::Source, name, count, batch.raw_bytes);
+            graph.metrics.component_sent(ComponentKind::Source, name, count, 0);
+            graph.taps.offer(name, batch, &records);
+            *slot = Some(records);
         }
         for (number, node) in graph.nodes.iter().enumerate() {
             let Some(mut records) = gather(graph, &mut outputs, &node.inputs, number) else { continue };
@@ -126,6 +139,9 @@ impl Entrance {
             let before = records.len() as u64;
             node.work.lock().unwrap_or_else(PoisonError::into_inner).apply(batch, &mut records, &mut counts);
             graph.metrics.transformed(&node.name, before, &counts);
+            graph.metrics.component_received(ComponentKind::Transform, &node.name, before, 0);
+            graph.metrics.component_sent(ComponentKind::Transform, &node.name, records.len() as u64, 0);
+            graph.taps.offer(&node.name, batch, &records);
             outputs[graph.sources + number] = Some(records);
         }
         for (number, inputs) in graph.lanes.iter().enumerate() {

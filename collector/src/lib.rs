@@ -29,6 +29,7 @@ pub mod sinks;
 pub mod sources;
 pub mod spool;
 pub mod stream;
+pub mod tap;
 pub mod template;
 pub mod topology;
 pub mod transforms;

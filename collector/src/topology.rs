@@ -7,6 +7,7 @@
 //!   ▼ directory: at most spool.max_bytes
 //! task sink-<name>       one per sink          segments → requests, acknowledged in order, forever retried
 //! task admin                                   /metrics /healthz /readyz
+//! task tap               4 viewers × 64 records    <data_dir>/tap/socket
 //! ```
 //!
 //! Stopping: the token stops the sources; they hand over what they have and drop their end of the
@@ -20,14 +21,17 @@ use crate::metrics::Metrics;
 use crate::sinks;
 use crate::sources;
 use crate::spool::{self, Spool, SpoolError};
+use crate::tap;
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle as JoinTask;
 use tokio_util::sync::CancellationToken;
 
 /// Batches between a source and the spool: one being written while the next waits. More would only
@@ -138,6 +142,7 @@ async fn run_once(
         Some(address) => Some(admin::serve(address, metrics.clone(), health.clone()).await?),
         None => None,
     };
+    let tap = config.admin.tap.then(|| serve_tap(&config.data_dir, &graph)).flatten();
 
     let (output, input) = sync_channel(QUEUE_BATCHES);
     let (return_empty, empty) = sync_channel(QUEUE_BATCHES);
@@ -220,6 +225,10 @@ async fn run_once(
             admin.abort();
             drop(admin.await);
         }
+        if let Some(tap) = tap {
+            tap.abort();
+            drop(tap.await);
+        }
         return if ended_early { Err(RunError::SpoolEnded) } else { Ok(Ended::Reload(Box::new(next))) };
     }
     if spool.is_drained() {
@@ -235,6 +244,16 @@ async fn run_once(
         (false, Some(_)) if !spool.is_drained() => Err(RunError::Undelivered),
         _ => Ok(Ended::Done),
     }
+}
+
+/// Looking at records is a convenience: that it can't be offered keeps nothing from running.
+fn serve_tap(data_dir: &Path, graph: &Graph) -> Option<JoinTask<()>> {
+    tap::server::serve(data_dir, graph.taps().clone())
+        .inspect_err(|error| {
+            let path = tap::server::socket(data_dir);
+            tracing::warn!(path = %path.display(), %error, "socket can't be made, tap is not offered");
+        })
+        .ok()
 }
 
 fn thread<T: Send + 'static>(

@@ -22,7 +22,7 @@ pub fn show(config: &Config, json: bool, to: Option<&Path>) -> u8 {
         Ok(text)
     };
     match shown() {
-        Ok(text) => say(&text),
+        Ok(text) => say(&text).code(),
         Err(error) => {
             report(&error);
             EXIT_FAILED

@@ -14,6 +14,10 @@ const MIB: usize = 1024 * KIB;
 /// probes the pod's.
 pub const ADMIN_ADDRESS: &str = "0.0.0.0:9598";
 
+/// Default of `admin.tap`: it is served to the collector's own user on the node alone, who can read
+/// the log files and the spool anyway.
+pub const TAP: bool = true;
+
 /// Default of `shutdown_timeout`: inside the 30 s Kubernetes gives a pod and far inside the two
 /// minutes of a Spot notice.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -134,6 +138,7 @@ fn sections() -> Vec<(&'static str, &'static str, Vec<Row>)> {
         ]),
         ("[admin]", "Metrics and probes.", vec![
             ("address", text(ADMIN_ADDRESS), "Address of `/metrics`, `/healthz`, `/readyz`; `\"\"` switches it off"),
+            ("tap", plain(&format!("`{TAP}`")), "`logq-collector tap` can show records, over a socket in `data_dir` that only the collector's user can open; a source before `redact` shows what is not redacted yet"),
         ]),
         ("[batch]", "Records move from sources to the spool in batches.", vec![
             ("max_bytes", size(BATCH_BYTES), "A batch is handed over at this size (raw bytes)"),

@@ -36,6 +36,7 @@ struct RawConfig {
 #[serde(deny_unknown_fields)]
 struct RawAdmin {
     address: Option<String>,
+    tap: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,7 +78,10 @@ pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Res
         data_dir: raw.data_dir,
         cluster: raw.cluster,
         shutdown_timeout: span(raw.shutdown_timeout, options::SHUTDOWN_TIMEOUT),
-        admin: Admin { address: address(raw.admin.address.as_deref())? },
+        admin: Admin {
+            address: address(raw.admin.address.as_deref())?,
+            tap: raw.admin.tap.unwrap_or(options::TAP),
+        },
         batch: BatchLimits {
             max_bytes: size(raw.batch.max_bytes, options::BATCH_BYTES),
             timeout_secs: span(raw.batch.timeout_secs, options::BATCH_TIMEOUT),

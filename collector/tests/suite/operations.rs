@@ -1,0 +1,249 @@
+//! Operating a running collector: looking at records, the table of components, probes, draining.
+
+use crate::program::{Bench, Running};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn log_file(root: &Path) -> fs::File {
+    let dir = root.join("pods/shop_api-1_u1/api");
+    fs::create_dir_all(&dir).unwrap();
+    fs::OpenOptions::new().create(true).append(true).open(dir.join("0.log")).unwrap()
+}
+
+fn line(number: u32, body: &str) -> String {
+    format!("2026-11-22T10:00:00.{number:06}Z stdout F {body}\n")
+}
+
+/// A port that is free now.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logq-collector"));
+    command.args(args);
+    command
+}
+
+fn page(address: SocketAddr, path: &str) -> String {
+    let mut answer = String::new();
+    let Ok(mut stream) = TcpStream::connect(address) else { return answer };
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn value(address: SocketAddr, series: &str) -> f64 {
+    let text = page(address, "/metrics");
+    let found = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    found.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
+}
+
+fn pods_to(sinks: &str, admin: &str) -> String {
+    format!(
+        "admin.{admin}\n[sources.pods]\ntype = \"kubernetes_logs\"\npods_dir = \"{{root}}/pods\"\n\
+         [transforms.clean]\ntype = \"redact\"\ninputs = [\"pods\"]\n{sinks}"
+    )
+}
+
+#[test]
+fn tap_shows_records_as_they_pass_and_no_escape_reaches_the_terminal() {
+    let bench = Bench::of(&pods_to("[sinks.out]\ninputs = [\"clean\"]\n", "tap = true"));
+    let config = bench.root.join("c.toml");
+    let config = config.to_str().unwrap();
+    let mut log = log_file(&bench.root);
+    log.write_all(line(0, "first").as_bytes()).unwrap();
+    let mut collector = Running::start(&mut bench.command());
+    collector.until(|| !bench.delivered().is_empty());
+
+    let args = ["tap", "clean", "--config", config, "--match", "evil", "--pod", "api-*"];
+    let mut tap = program(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut notices = BufReader::new(tap.stderr.take().unwrap()).lines();
+    // From here on it is watching.
+    assert!(notices.next().unwrap().unwrap().contains("showing clean"));
+    log.write_all((line(1, "harmless") + &line(2, "\x1b]0;evil\x07 Bearer 0123456789abcdefXYZ")).as_bytes())
+        .unwrap();
+    let mut shown = BufReader::new(tap.stdout.take().unwrap());
+    let mut first = String::new();
+    shown.read_line(&mut first).unwrap();
+    assert!(first.contains("[clean] shop/api-1/api stdout | \\x1b]0;evil\\x07 "), "{first:?}");
+    assert!(!first.contains("0123456789abcdefXYZ"), "behind redact it is redacted: {first}");
+    let id = rustix::process::Pid::from_child(&tap);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    assert_eq!(tap.wait().unwrap().code(), Some(0));
+
+    // Whoever closes the pipe has seen enough.
+    let mut tap = program(&["tap", "--config", config, "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(tap.stdout.take());
+    let mut notices = BufReader::new(tap.stderr.take().unwrap()).lines();
+    assert!(notices.next().unwrap().unwrap().contains("showing pods, clean"));
+    log.write_all(line(3, "more").as_bytes()).unwrap();
+    assert_eq!(tap.wait().unwrap().code(), Some(0));
+
+    let output = program(&["tap", "nothing", "--config", config]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is pods, clean"));
+    assert_eq!(collector.terminate(), Some(0));
+    let output = program(&["tap", "--config", config]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "nobody answers any more");
+    assert_eq!(bench.delivered().len(), 4, "looking changed nothing");
+}
+
+#[test]
+fn tap_can_be_switched_off() {
+    let bench = Bench::of(&pods_to("[sinks.out]\ninputs = [\"clean\"]\n", "tap = false"));
+    log_file(&bench.root).write_all(line(0, "first").as_bytes()).unwrap();
+    let mut collector = Running::start(&mut bench.command());
+    collector.until(|| !bench.delivered().is_empty());
+    assert!(!bench.root.join("data/tap").exists());
+    let output = program(&["tap", "--config"]).arg(bench.root.join("c.toml")).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("admin.tap is false"));
+    assert_eq!(collector.terminate(), Some(0));
+}
+
+/// Gives a bench an admin address.
+fn serve_admin(bench: &Bench) -> SocketAddr {
+    let address = free_address();
+    let path = bench.root.join("c.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("admin.address = \"\"", &format!("admin.address = \"{address}\"")))
+        .unwrap();
+    address
+}
+
+#[test]
+fn top_counts_every_component_once_as_json_and_as_a_narrow_table() {
+    let bench = Bench::of(&pods_to("[sinks.out]\ninputs = [\"clean\"]\n", "tap = true"));
+    let address = serve_admin(&bench);
+    let lines: String = (0..100).map(|number| line(number, "x")).collect();
+    log_file(&bench.root).write_all(lines.as_bytes()).unwrap();
+    let mut collector = Running::start(&mut bench.command());
+    collector.until(|| bench.delivered().len() == 100);
+    let config = bench.root.join("c.toml");
+    let top = |args: &[&str]| {
+        let mut command = program(&["top", "--once", "--interval", "100ms", "--config"]);
+        let output = command.arg(&config).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let view: serde_json::Value = serde_json::from_str(&top(&["--format", "json"])).unwrap();
+    let components = view["components"].as_array().unwrap();
+    let names: Vec<&str> = components.iter().map(|component| component["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["pods", "clean", "out"]);
+    assert!(view["resident_bytes"].as_u64().unwrap() > 1 << 20);
+    assert_eq!(view["files"], 1);
+    let table = top(&[]);
+    assert!(!table.contains('\x1b') && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    for (kind, id) in [("source", "pods"), ("transform", "clean"), ("sink", "out")] {
+        for direction in ["received", "sent"] {
+            let labels = format!("{{component_kind=\"{kind}\",component_id=\"{id}\"}}");
+            let series = format!("component_{direction}_events_total{labels}");
+            collector.until(|| (value(address, &series) - 100.0).abs() < 0.5);
+        }
+    }
+    collector.until(|| value(address, "collector_sink_oldest_unacknowledged_seconds{sink=\"out\"}") < 0.5);
+    assert_eq!(collector.terminate(), Some(0));
+    let gone = program(&["top", "--once", "--config"]).arg(&config).output().unwrap();
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("no answer from a collector"));
+}
+
+/// A service that takes connections and never answers.
+fn silent() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn away(endpoint: SocketAddr, timeout: &str) -> String {
+    format!(
+        "[sinks.out]\ninputs = [\"clean\"]\n[sinks.away]\ntype = \"aws_s3\"\ninputs = [\"clean\"]\n\
+         bucket = \"none\"\nregion = \"us-east-1\"\nendpoint = \"http://{endpoint}\"\nrequest.timeout = \"{timeout}\"\n"
+    )
+}
+
+fn with_credentials(bench: &Bench) -> Command {
+    let mut command = bench.command();
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command
+}
+
+/// A service that hangs is noticed once its request timed out, on the page that does not restart the
+/// collector; the age of what waits grows.
+#[test]
+fn a_hanging_sink_makes_the_collector_unready_but_not_dead() {
+    let (_listener, endpoint) = silent();
+    let bench = Bench::of(&pods_to(&away(endpoint, "200ms"), "tap = false"));
+    let address = serve_admin(&bench);
+    log_file(&bench.root).write_all(line(0, "x").as_bytes()).unwrap();
+    let mut collector = Running::start(&mut with_credentials(&bench));
+    collector.until(|| page(address, "/readyz").contains("not ready: sink away"));
+    assert!(page(address, "/healthz").starts_with("HTTP/1.1 200"));
+    let oldest = "collector_sink_oldest_unacknowledged_seconds{sink=\"away\"}";
+    collector.until(|| value(address, oldest) >= 1.0);
+    assert!(bench.delivered().len() == 1, "the other sink has it");
+}
+
+/// Draining ends within its time although a sink hangs; what that sink does not have is in the
+/// spool and reaches it later, and the other sink has the tail.
+#[test]
+fn a_drain_delivers_the_tail_and_is_not_held_up_by_a_hanging_sink() {
+    let (_listener, endpoint) = silent();
+    let text = format!("shutdown_timeout = \"1s\"\n{}", pods_to(&away(endpoint, "60s"), "tap = false"));
+    let bench = Bench::of(&text);
+    let mut log = log_file(&bench.root);
+    log.write_all(line(0, "first").as_bytes()).unwrap();
+    let mut collector = Running::start(&mut with_credentials(&bench));
+    collector.until(|| !bench.delivered().is_empty());
+    // Written right before the signal: the tail is what shutdowns lose.
+    let tail: String = (1..5_000).map(|number| line(number, &format!("tail {number}"))).collect();
+    log.write_all(tail.as_bytes()).unwrap();
+    let started = Instant::now();
+    assert_eq!(collector.terminate(), Some(0));
+    // Far above the second it may take, far below the minute the request would hang.
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    let taken = bench.delivered().len();
+    let waiting: serde_json::Value = {
+        let output =
+            program(&["spool", "--json", "--config"]).arg(bench.root.join("c.toml")).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let for_away = waiting["segments"].as_array().unwrap().iter();
+    let for_away = for_away.filter(|segment| segment["waiting"].as_array().unwrap().contains(&"away".into()));
+    let records: u64 = for_away.map(|s| s["records"]["away,out"].as_u64().unwrap()).sum();
+    assert_eq!(records, taken as u64, "what one sink has waits for the other");
+    // Nothing of the tail is lost: what was not read before the signal is read now.
+    let config = bench.root.join("c.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let (before, _) = text.split_once("[sinks.away]").unwrap();
+    fs::write(&config, before).unwrap();
+    assert!(bench.run_until_idle().status.success());
+    assert_eq!(bench.delivered().len(), 5_000);
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let (_listener, endpoint) = silent();
+    let text = format!("shutdown_timeout = \"100s\"\n{}", pods_to(&away(endpoint, "60s"), "tap = false"));
+    let bench = Bench::of(&text);
+    log_file(&bench.root).write_all(line(0, "first").as_bytes()).unwrap();
+    let errors = bench.root.join("log");
+    let mut command = with_credentials(&bench);
+    command.stdout(Stdio::null()).stderr(fs::File::create(&errors).unwrap());
+    let mut collector = Running(command.spawn().unwrap());
+    collector.until(|| !bench.delivered().is_empty());
+    collector.signal(rustix::process::Signal::TERM);
+    collector.until(|| fs::read_to_string(&errors).unwrap().contains("signal received, draining"));
+    let started = Instant::now();
+    // It may come before the drain waits for one: it is kept until then.
+    assert_eq!(collector.terminate(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
+}
