@@ -174,7 +174,11 @@ async fn run_once(
             data_dir: config.data_dir.clone(),
             name,
         };
-        source_threads.push(thread("source", move || source.run(wiring))?);
+        let guard = wiring.progress.guard();
+        source_threads.push(thread("source", move || {
+            let _guard = guard;
+            source.run(wiring);
+        })?);
     }
     drop((output, positions));
 
@@ -190,7 +194,11 @@ async fn run_once(
             progress: health.add(&format!("sink {name}")),
         };
         let sink = sink.settings.connect(name).await?;
-        sink_tasks.spawn(sinks::run(sink, wiring));
+        let guard = wiring.progress.guard();
+        sink_tasks.spawn(async move {
+            let _guard = guard;
+            sinks::run(sink, wiring).await;
+        });
     }
     tracing::info!(path = %config.data_dir.display(), sources = config.sources.len(), sinks = config.sinks.len(),
         "collector started");
@@ -356,7 +364,9 @@ impl Health {
     /// Stages that show no life. Waiting for a later stage is not a sign of death: then that one is
     /// to be judged.
     pub fn stuck(&self) -> Vec<String> {
-        let stuck = |progress: &Progress| !progress.waiting() && progress.age() > STUCK_AFTER;
+        let stuck = |progress: &Progress| {
+            progress.is_dead() || (!progress.waiting() && progress.age() > STUCK_AFTER)
+        };
         self.lock().iter().filter(|(_, progress)| stuck(progress)).map(|(name, _)| name.clone()).collect()
     }
 
@@ -383,6 +393,19 @@ pub struct Progress {
     waiting: AtomicBool,
     idle: AtomicBool,
     unready: AtomicBool,
+    dead: AtomicBool,
+}
+
+/// Tells the health check when its stage ends by a panic: whatever it said last, it is not waiting.
+#[derive(Debug)]
+struct Guard(Arc<Progress>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.dead.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Default for Progress {
@@ -393,6 +416,7 @@ impl Default for Progress {
             waiting: AtomicBool::new(false),
             idle: AtomicBool::new(false),
             unready: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
         }
     }
 }
@@ -420,6 +444,14 @@ impl Progress {
         self.unready.store(!ready, Ordering::Relaxed);
     }
 
+    fn guard(self: &Arc<Self>) -> Guard {
+        Guard(self.clone())
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
     fn waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -429,5 +461,7 @@ impl Progress {
     }
 }
 
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod tests;

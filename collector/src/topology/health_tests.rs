@@ -1,0 +1,64 @@
+//! What turns which page: a stage that died, one that is silent, one that waits, one that fails.
+
+use super::{Health, Progress, STUCK_AFTER, thread};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// A stage whose last sign of life is as old as the process of the test pretends.
+fn silent(health: &Health, name: &str, age: Duration) -> Arc<Progress> {
+    let start = Instant::now().checked_sub(age).unwrap();
+    let progress = Arc::new(Progress { start, ..Progress::default() });
+    health.lock().push((name.to_owned(), progress.clone()));
+    progress
+}
+
+#[test]
+fn a_silent_stage_is_stuck_after_its_time_and_one_that_waits_is_not() {
+    let health = Health::default();
+    let hung = silent(&health, "spool", STUCK_AFTER + Duration::from_secs(1));
+    let waiting = silent(&health, "source pods", STUCK_AFTER + Duration::from_secs(1));
+    waiting.waiting.store(true, Ordering::Relaxed);
+    silent(&health, "sink slow", STUCK_AFTER / 2);
+    assert_eq!(health.stuck(), ["spool"], "the source waits for the spool: only that is to blame");
+    hung.beat();
+    assert!(health.stuck().is_empty());
+    waiting.waiting.store(false, Ordering::Relaxed);
+    assert_eq!(health.stuck(), ["source pods"]);
+}
+
+#[test]
+fn a_source_that_died_while_it_handed_over_is_noticed_at_once() {
+    let health = Health::default();
+    let progress = health.add("source pods");
+    let guard = progress.guard();
+    progress.set_waiting(true);
+    let died = thread("source", move || {
+        let _guard = guard;
+        panic!("a transform failed");
+    });
+    assert!(died.unwrap().join().is_err());
+    assert_eq!(health.stuck(), ["source pods"]);
+}
+
+#[tokio::test]
+async fn a_sink_that_died_while_it_had_nothing_to_do_is_noticed_at_once() {
+    let health = Health::default();
+    let progress = health.add("sink out");
+    let guard = progress.guard();
+    progress.set_waiting(true);
+    let died = tokio::spawn(async move {
+        let _guard = guard;
+        panic!("a sink failed");
+    });
+    assert!(died.await.is_err());
+    assert_eq!(health.stuck(), ["sink out"]);
+}
+
+#[test]
+fn a_source_that_has_read_everything_and_ends_is_not_dead() {
+    let health = Health::default();
+    let guard = health.add("source stdin").guard();
+    thread("source", move || drop(guard)).unwrap().join().unwrap();
+    assert!(health.stuck().is_empty());
+}
