@@ -364,9 +364,8 @@ impl Health {
     /// Stages that show no life. Waiting for a later stage is not a sign of death: then that one is
     /// to be judged.
     pub fn stuck(&self) -> Vec<String> {
-        let stuck = |progress: &Progress| {
-            progress.is_dead() || (!progress.waiting() && progress.age() > STUCK_AFTER)
-        };
+        let stuck =
+            |progress: &Progress| progress.is_dead() || (!progress.waiting() && progress.age() > STUCK_AFTER);
         self.lock().iter().filter(|(_, progress)| stuck(progress)).map(|(name, _)| name.clone()).collect()
     }
 

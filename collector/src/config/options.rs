@@ -76,6 +76,10 @@ pub const LINE_BYTES: usize = MIB;
 /// Smallest and largest accepted `max_read_bytes` and `max_line_bytes`.
 pub const LINE_BYTES_RANGE: (usize, usize) = (4 * KIB, 16 * MIB);
 
+/// Default of `max_held_bytes`: a thousand containers with 16 KiB of a record each, or sixteen with
+/// the longest one; a thousand with the longest one would be a gigabyte.
+pub const HELD_BYTES: usize = 16 * MIB;
+
 /// Default of `rotate_wait`: the runtime reopens its log within milliseconds of the rename; a rotated
 /// file that was quiet for this long has no writer any more.
 pub const ROTATE_WAIT: Duration = Duration::from_secs(5);

@@ -21,6 +21,7 @@ pub mod lines;
 pub mod reader;
 
 use crate::batch::Batch;
+use crate::budget::Budget;
 use crate::config::component::{Problem, Row, problem, within};
 use crate::config::{self, ByteSize, Span, options};
 use crate::multiline::{self, Multiline, MultilineSettings};
@@ -76,6 +77,8 @@ pub struct Settings {
     pub max_line_bytes: ByteSize,
     /// What happens to longer ones.
     pub max_line_policy: LinePolicy,
+    /// What records that are not complete yet may take, over all files.
+    pub max_held_bytes: ByteSize,
     /// Which lines belong together.
     pub multiline: MultilineSettings,
     /// Quiet time after which the end of a rotated or deleted file is final.
@@ -92,6 +95,7 @@ impl Default for Settings {
             max_read_bytes: ByteSize::new(options::READ_BYTES),
             max_line_bytes: ByteSize::new(options::LINE_BYTES),
             max_line_policy: LinePolicy::Split,
+            max_held_bytes: ByteSize::new(options::HELD_BYTES),
             multiline: MultilineSettings::default(),
             rotate_wait: Span::from(options::ROTATE_WAIT),
             max_open_files: options::OPEN_FILES,
@@ -112,6 +116,7 @@ impl config::component::Settings for Settings {
             ("max_read_bytes", size(options::READ_BYTES), "Bytes read from a file before the next one gets its turn"),
             ("max_line_bytes", size(options::LINE_BYTES), "Longest record"),
             ("max_line_policy", text("split"), "Longer records: `split` delivers them in pieces marked `cut: split`, `truncate` their beginning marked `cut: truncated`; both are counted"),
+            ("max_held_bytes", size(options::HELD_BYTES), "Memory for records that are not complete yet (parts, lines of a trace), over all files; at least `max_line_bytes`. Beyond it those that grow are treated like longer records, and traces end early"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
             ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
         ];
@@ -122,6 +127,10 @@ impl config::component::Settings for Settings {
     fn check(&self, key: &str) -> Result<(), Problem> {
         within(&format!("{key}.max_read_bytes"), self.max_read_bytes, options::LINE_BYTES_RANGE)?;
         within(&format!("{key}.max_line_bytes"), self.max_line_bytes, options::LINE_BYTES_RANGE)?;
+        if self.max_held_bytes.bytes() < self.max_line_bytes.bytes() {
+            let message = "must be at least max_line_bytes; raise it or lower max_line_bytes";
+            return Err(problem(format!("{key}.max_held_bytes"), message));
+        }
         if self.max_open_files == 0 {
             return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
         }
@@ -219,6 +228,7 @@ impl Reader {
             multiline: Arc::new(Multiline::new(settings.multiline.clone())),
             plain: framing.plain,
             encoding: framing.encoding,
+            held: Budget::new(settings.max_held_bytes.bytes()),
         };
         let positions = wiring.positions.iter().map(|position| (position.id, (position.clone(), now)));
         Self {

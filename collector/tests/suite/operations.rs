@@ -247,3 +247,80 @@ fn a_second_signal_ends_a_drain_at_once() {
     assert_eq!(collector.terminate(), Some(0));
     assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
 }
+
+/// The hard limit of a cgroup, for one child; none where the machine gives none.
+struct Cgroup(std::path::PathBuf);
+
+impl Cgroup {
+    fn new(bytes: u64) -> Option<Self> {
+        let dir = Path::new("/sys/fs/cgroup/memory").join(format!("logq-{}", std::process::id()));
+        fs::create_dir(&dir).ok()?;
+        let cgroup = Self(dir);
+        fs::write(cgroup.0.join("memory.limit_in_bytes"), bytes.to_string()).ok()?;
+        Some(cgroup)
+    }
+
+    /// The command inside it.
+    fn wrap(&self, command: &Command) -> Command {
+        let mut wrapped = Command::new("sh");
+        wrapped.arg("-c").arg("echo $$ > \"$0/cgroup.procs\" && exec \"$@\"").arg(&self.0);
+        wrapped.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            wrapped.env(name, value.unwrap_or_default());
+        }
+        wrapped
+    }
+
+    /// What the kernel says about processes it killed.
+    fn kills(&self) -> String {
+        fs::read_to_string(self.0.join("memory.oom_control")).unwrap_or_default()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        drop(fs::remove_dir(&self.0));
+    }
+}
+
+/// 200 containers with a record of a megabyte each that does not end: 200 MiB of open records, with
+/// 8 MiB to hold them in and a hard limit far below. Nobody is killed and every byte arrives.
+#[test]
+fn open_records_of_many_streams_stay_within_a_memory_limit() {
+    const STREAMS: usize = 200;
+    const PARTS: usize = 64;
+    let Some(cgroup) = Cgroup::new(96 << 20) else {
+        eprintln!("skipped: no memory cgroup (version 1) can be made here");
+        return;
+    };
+    let endpoint = free_address();
+    let text = pods_to(&away(endpoint, "1s"), "tap = false");
+    let text = text.replace("pods_dir =", "max_held_bytes = \"8MiB\"\npods_dir =");
+    let bench = Bench::of(&text);
+    let part = "x".repeat(16 * 1024);
+    let parts = format!("2026-11-22T10:00:00.000000000Z stdout P {part}\n").repeat(PARTS);
+    let log = |stream: usize| {
+        let dir = bench.root.join(format!("pods/shop_api-{stream}_u{stream}/api"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::OpenOptions::new().create(true).append(true).open(dir.join("0.log")).unwrap()
+    };
+    for stream in 0..STREAMS {
+        // Files with the same beginning are told apart by their owner.
+        log(stream).write_all(parts.as_bytes()).unwrap();
+    }
+    let mut collector = Running::start(&mut cgroup.wrap(&with_credentials(&bench)));
+    collector.until(|| !bench.delivered().is_empty());
+    for stream in 0..STREAMS {
+        log(stream).write_all(b"2026-11-22T10:00:01.000000000Z stdout F end\n").unwrap();
+    }
+    let ended =
+        |bench: &Bench| bench.delivered().iter().filter(|record| record.body.ends_with(b"end")).count();
+    collector.until(|| {
+        std::thread::park_timeout(Duration::from_millis(200));
+        ended(&bench) == STREAMS
+    });
+    assert!(!cgroup.kills().contains("oom_kill 1"), "{}", cgroup.kills());
+    assert_eq!(collector.terminate(), Some(0));
+    let bytes: usize = bench.delivered().iter().map(|record| record.body.len()).sum();
+    assert_eq!(bytes, STREAMS * (PARTS * part.len() + 3));
+}

@@ -11,6 +11,7 @@ mod part;
 
 use super::{cri, docker};
 use crate::batch::{Batch, Cut, Encoding, Record, Span};
+use crate::budget::{Budget, Lease};
 use crate::multiline::Rules;
 use crate::position::{Open, Position};
 use crate::stream::Stdio;
@@ -42,6 +43,8 @@ pub struct Options {
     pub group_lines: usize,
     /// Lines are the application's own: no time, no stream, no parts.
     pub plain: bool,
+    /// What records that are not complete yet may take, over all files of the source.
+    pub held: Arc<Budget>,
 }
 
 impl From<usize> for Options {
@@ -56,6 +59,7 @@ impl From<usize> for Options {
             group_bytes: max,
             group_lines: 1_000,
             plain: false,
+            held: Budget::new(usize::MAX),
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct Assembler {
     groups: [Group; 2],
     replay_group: [Option<u64>; 2],
     partials: [Partial; 2],
+    /// What the partial records take of the budget.
+    leases: [Lease; 2],
     long_line: Option<(u64, Stdio)>,
     time: Vec<u8>,
     replay_to: u64,
@@ -104,8 +110,11 @@ pub struct Assembler {
 impl Assembler {
     /// State for a file that is read from the start.
     pub fn new(options: impl Into<Options>) -> Self {
+        let options = options.into();
+        let leases = [options.held.lease(), options.held.lease()];
         Self {
-            options: options.into(),
+            options,
+            leases,
             groups: [Group::default(), Group::default()],
             replay_group: [None; 2],
             partials: [Partial::default(), Partial::default()],
@@ -381,7 +390,14 @@ impl Assembler {
     /// Adds a part to the open partial record.
     fn join(&mut self, batch: &mut Batch, part: &Part, stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32) {
         let (index, max) = (part.stdio.index(), self.options.max);
-        let full = self.partials[index].body.len() + part.content.bytes(batch).len() > max;
+        let more = part.content.bytes(batch).len();
+        // What was held before a restart is held again, so that it is cut where it was cut then.
+        let replayed = part.offset < self.replay_to;
+        let mut full = self.partials[index].body.len() + more > max;
+        // Nothing follows the beginning of a record that was cut there.
+        let over = self.partials[index].truncated;
+        let granted = !full && !replayed && !over && self.leases[index].grow(more);
+        full |= !granted && !replayed;
         if self.partials[index].open && full && !self.options.truncate {
             self.noted.split += u64::from(!self.partials[index].split);
             self.emit_partial(batch, part.stdio, Cut::Split, stream_of);
@@ -398,7 +414,20 @@ impl Assembler {
             partial.time.extend_from_slice(part.time.bytes(batch));
         }
         let content = part.content.bytes(batch);
-        let room = if self.options.truncate { max.saturating_sub(partial.body.len()) } else { content.len() };
+        let room = match self.options.truncate {
+            true if over => 0,
+            // Its beginning is all that is wanted; without a budget it ends where it is.
+            true if full && !granted && !partial.body.is_empty() => {
+                let room = max.saturating_sub(partial.body.len()).min(more);
+                if self.leases[index].grow(room) { room } else { 0 }
+            }
+            true => max.saturating_sub(partial.body.len()),
+            false => content.len(),
+        };
+        if !granted && (!full || partial.body.is_empty()) {
+            // One part has to be held whatever the budget says.
+            self.leases[index].force(room.min(more));
+        }
         if room < content.len() {
             self.noted.truncated += u64::from(!partial.truncated);
             partial.truncated = true;
@@ -435,6 +464,7 @@ impl Assembler {
         };
         partial.body.clear();
         partial.body.shrink_to(KEEP_BYTES);
+        self.leases[stdio.index()].clear();
         self.hand_over(batch, stdio, record, stream_of);
     }
 
@@ -449,14 +479,15 @@ impl Assembler {
         let whole = record.cut == Cut::No;
         if let Some(rules) = self.options.rules.clone().filter(|_| whole) {
             let group = &mut self.groups[stdio.index()];
-            if group.take_in(&rules, &self.options, batch, &record) {
+            let replayed = record.offset < self.replay_to;
+            if group.take_in(&rules, &self.options, batch, &record, replayed) {
                 if group.is_complete() {
                     self.close_group(batch, stdio, stream_of);
                 }
                 return;
             }
             self.close_group(batch, stdio, stream_of);
-            if self.groups[stdio.index()].begin(&rules, batch, &record) {
+            if self.groups[stdio.index()].begin(&rules, &self.options, batch, &record) {
                 return;
             }
         } else {

@@ -11,6 +11,7 @@
 use super::discover::{Candidate, Key, Stage};
 use super::lines::{Assembler, Noted, Options, Window};
 use crate::batch::Batch;
+use crate::budget::Budget;
 use crate::multiline::Multiline;
 use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, Position};
 use crate::stream::{Meta, Owner, Stdio, Stream};
@@ -52,6 +53,8 @@ pub struct Limits {
     pub plain: bool,
     /// How files are encoded, when it is not UTF-8.
     pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// What records that are not complete yet may take, over all files.
+    pub held: Arc<Budget>,
 }
 
 impl Limits {
@@ -76,6 +79,7 @@ impl Limits {
             group_bytes: settings.max_bytes.bytes(),
             group_lines: settings.max_lines,
             plain: self.plain,
+            held: self.held.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Options;
 use crate::batch::{Batch, Cut, Encoding, Record, Span};
+use crate::budget::Lease;
 use crate::multiline::{Rules, States, indent};
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ struct Open {
     firm: usize,
     last: bool,
     touched: Instant,
+    lease: Lease,
 }
 
 /// A record of several lines of one file and standard stream, if one is open.
@@ -45,13 +47,26 @@ impl Group {
         self.0.as_ref().is_some_and(|open| open.last)
     }
 
-    /// Adds a line; false when it does not belong here.
-    pub fn take_in(&mut self, rules: &Rules, options: &Options, batch: &Batch, record: &Record) -> bool {
+    /// Adds a line; false when it does not belong here, or there is no room for it. One that was held
+    /// before a restart (`replayed`) is held again whatever the budget says.
+    pub fn take_in(
+        &mut self,
+        rules: &Rules,
+        options: &Options,
+        batch: &Batch,
+        record: &Record,
+        replayed: bool,
+    ) -> bool {
         let Some(open) = &mut self.0 else { return false };
         let line = batch.bytes(record.body);
         let room =
             open.body.len() + 1 + line.len() <= options.group_bytes && open.lines.len() < options.group_lines;
         let Some(step) = rules.next(open.states, open.indent, line).filter(|_| room) else { return false };
+        if replayed {
+            open.lease.force(1 + line.len());
+        } else if !open.lease.grow(1 + line.len()) {
+            return false;
+        }
         open.body.push(b'\n');
         open.add(batch, record);
         open.states = step.states;
@@ -63,7 +78,7 @@ impl Group {
     }
 
     /// Opens a record with a line that may be its first; false when it is none.
-    pub fn begin(&mut self, rules: &Rules, batch: &Batch, record: &Record) -> bool {
+    pub fn begin(&mut self, rules: &Rules, options: &Options, batch: &Batch, record: &Record) -> bool {
         let line = batch.bytes(record.body);
         let Some(states) = rules.begin(line) else { return false };
         let mut open = Box::new(Open {
@@ -74,7 +89,10 @@ impl Group {
             firm: 1,
             last: false,
             touched: Instant::now(),
+            lease: options.held.lease(),
         });
+        // A first line is in memory already, and the next one may show that it stands alone.
+        open.lease.force(line.len());
         open.add(batch, record);
         self.0 = Some(open);
         true

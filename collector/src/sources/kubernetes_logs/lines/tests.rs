@@ -199,3 +199,52 @@ fn a_restart_after_any_line_repeats_and_loses_nothing() {
         assert_eq!(both, expected, "stopped at {stop}, position {position:?}");
     }
 }
+
+/// Many streams with open records share one budget: what is held stays within it, and every byte
+/// comes out.
+#[test]
+fn open_records_of_all_files_share_a_budget_and_lose_nothing() {
+    let (part, parts, streams, limit) = ("x".repeat(100), 30, 50, 20_000);
+    let options = Options { held: Budget::new(limit), ..Options::from(MAX) };
+    let mut assemblers: Vec<Assembler> = (0..streams).map(|_| Assembler::new(options.clone())).collect();
+    let mut bodies = vec![String::new(); streams];
+    let mut cuts = 0;
+    let mut offsets = vec![0; streams];
+    for number in 0..=parts {
+        for (stream, assembler) in assemblers.iter_mut().enumerate() {
+            let tag = if number == parts { 'F' } else { 'P' };
+            let line = format!("2026-11-22T10:00:00Z stdout {tag} {part}\n");
+            let mut batch = Batch::default();
+            batch.window(line.len()).copy_from_slice(line.as_bytes());
+            let window = Window { start: 0, end: line.len(), offset: offsets[stream] };
+            offsets[stream] += assembler.lines(&mut batch, window, &mut stream_of) as u64;
+            assert!(options.held.used() <= limit + streams * part.len(), "{}", options.held.used());
+            for (body, _, split, _) in seen(&batch) {
+                bodies[stream].push_str(&body);
+                cuts += usize::from(split);
+            }
+        }
+    }
+    assert!(cuts > 0, "150,000 bytes do not fit into 20,000");
+    assert!(bodies.iter().all(|body| *body == part.repeat(parts + 1)));
+    assert_eq!(options.held.used(), 0, "everything was given back");
+}
+
+/// Without a budget for more, a record that is to be truncated keeps its beginning and nothing from
+/// its middle, also when there is room again.
+#[test]
+fn a_record_cut_for_want_of_budget_is_a_beginning() {
+    let held = Budget::new(10);
+    let options = Options { held: held.clone(), truncate: true, ..Options::from(MAX) };
+    let mut assembler = Assembler::new(options);
+    let mut other = held.lease();
+    assert!(other.grow(7));
+    let mut batch = Batch::default();
+    let text = "2026-11-22T10:00:00Z stdout P abc\n2026-11-22T10:00:00Z stdout P def\n";
+    let at = feed(&mut assembler, &mut batch, text.as_bytes(), 0, 200);
+    other.clear();
+    let text = format!("{text}2026-11-22T10:00:00Z stdout F ghi\n");
+    feed(&mut assembler, &mut batch, text.as_bytes(), at, 200);
+    assert_eq!(seen(&batch).into_iter().map(|seen| seen.0).collect::<Vec<_>>(), ["abc"]);
+    assert_eq!(held.used(), 0);
+}
