@@ -8,7 +8,8 @@
 //!   refused records are alone; only they are rejected, everything else arrives.
 //! * Refusals must be credible. Nothing is rejected while the other end has taken nothing since the
 //!   start and refuses every record of a batch, or while it only says that it failed and takes no
-//!   record of the batch: that is a wrong address or an outage, and is tried again.
+//!   record of the batch: that is a wrong address or an outage, and is tried again. Where an outage
+//!   may have begun or ended within a batch, single records are tried again before they are rejected.
 //! * A request has a key made of the segment's content and the numbers of its records: whatever is
 //!   sent again after a lost answer or a crash has the key it had before.
 //! * In memory, for each segment in flight: one frame of the spool, encoded, and one request.
@@ -58,6 +59,10 @@ pub const REFUSED: &str = "refused";
 /// The reason of records that were not taken and not named.
 pub const PARTIAL: &str = "partial_success";
 
+/// How often a doubtful refusal is asked for again: with pauses that double from half a second to
+/// half a minute, and are half as long on average, about a minute.
+const CONFIRMATIONS: u32 = 9;
+
 /// A protocol: how records are written, and how they are sent.
 pub trait Wire: Send + Sync + Debug + 'static {
     /// What is written about a stream, once.
@@ -92,6 +97,8 @@ struct Pass {
     delivered: Delivered,
     taken: bool,
     refused: Vec<(usize, Refusal)>,
+    /// How many of `refused` came before the other end took anything at all.
+    early: usize,
 }
 
 impl<W: Wire> Shipper<W> {
@@ -110,6 +117,7 @@ impl<W: Wire> Shipper<W> {
                 failures = failures.saturating_add(1);
                 continue;
             }
+            let pass = self.confirm(&parcel, pass, digest, cx).await;
             cx.recovered(failures);
             for (at, refusal) in &pass.refused {
                 parcel.reject(*at, refusal.reason, cx);
@@ -138,6 +146,33 @@ impl<W: Wire> Shipper<W> {
         Some(DeliveryError::Service(message.into()))
     }
 
+    /// Asks again for refusals that may have been an outage which began or ended on the way: once
+    /// for those from before the other end took anything, several times for doubtful ones.
+    async fn confirm(&self, parcel: &Arc<Parcel>, mut pass: Pass, digest: &str, cx: &Context) -> Pass {
+        let refused = std::mem::take(&mut pass.refused);
+        for (number, (at, refusal)) in refused.into_iter().enumerate() {
+            let times = if refusal.doubtful { CONFIRMATIONS } else { u32::from(number < pass.early) };
+            let mut last = Some(refusal);
+            for failures in 0..times {
+                if let Some(refusal) = last.as_ref().filter(|refusal| refusal.doubtful) {
+                    let error = DeliveryError::Service(refusal.message.clone().into());
+                    cx.failed(self.request.backoff, failures, &error).await;
+                }
+                match self.send(parcel, at..at + 1, digest, cx).await {
+                    (Answer::Refused(refusal), _) => last = Some(refusal),
+                    (Answer::Taken { rejected }, bytes) => {
+                        pass.delivered.rejected -= 1;
+                        pass.delivered.add(took(1, rejected, bytes, cx));
+                        last = None;
+                        break;
+                    }
+                }
+            }
+            pass.refused.extend(last.map(|refusal| (at, refusal)));
+        }
+        pass
+    }
+
     /// Sends a parcel, in halves where it is refused, in the order of its records.
     async fn pass(&self, parcel: &Arc<Parcel>, digest: &str, cx: &Context) -> Pass {
         let mut pass = Pass::default();
@@ -149,12 +184,7 @@ impl<W: Wire> Shipper<W> {
                 Answer::Taken { rejected } => {
                     self.proven.store(true, Ordering::Relaxed);
                     pass.taken = true;
-                    let rejected = rejected.min(records);
-                    if rejected > 0 {
-                        cx.metrics.rejected(&cx.name, PARTIAL, rejected);
-                    }
-                    let records = records - rejected;
-                    pass.delivered.add(Delivered { records, bytes, objects: 1, rejected });
+                    pass.delivered.add(took(records, rejected, bytes, cx));
                 }
                 Answer::Refused(_) if range.len() > 1 => {
                     let middle = range.start + range.len() / 2;
@@ -163,6 +193,7 @@ impl<W: Wire> Shipper<W> {
                 }
                 Answer::Refused(refusal) => {
                     pass.delivered.rejected += 1;
+                    pass.early += usize::from(!self.proven.load(Ordering::Relaxed));
                     pass.refused.push((range.start, refusal));
                 }
             }
@@ -193,6 +224,15 @@ impl<W: Wire> Shipper<W> {
             }
         }
     }
+}
+
+/// What a request that was taken brought, less the records the other end does not name.
+fn took(records: u64, rejected: u64, bytes: u64, cx: &Context) -> Delivered {
+    let rejected = rejected.min(records);
+    if rejected > 0 {
+        cx.metrics.rejected(&cx.name, PARTIAL, rejected);
+    }
+    Delivered { records: records - rejected, bytes, objects: 1, rejected }
 }
 
 #[async_trait]
