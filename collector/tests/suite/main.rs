@@ -5,5 +5,11 @@
 
 mod fixtures;
 mod operations;
+#[cfg(all(feature = "http", feature = "otlp"))]
+mod http_sink;
+#[cfg(all(feature = "http", feature = "otlp"))]
+mod otlp_sink;
 mod program;
+#[cfg(all(feature = "http", feature = "otlp"))]
+mod receiver;
 mod reference;

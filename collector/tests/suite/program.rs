@@ -165,7 +165,7 @@ impl Drop for Running {
     }
 }
 
-fn pods(root: &Path) -> PathBuf {
+pub fn pods(root: &Path) -> PathBuf {
     let dir = root.join("pods/shop_api_u1/api");
     fs::create_dir_all(&dir).unwrap();
     dir
