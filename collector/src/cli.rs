@@ -1,6 +1,7 @@
 //! The command line.
 
 mod spool;
+mod test;
 
 use crate::config::Config;
 use crate::topology;
@@ -21,6 +22,8 @@ pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_CONFIG: u8 = 3;
 /// The data directory is in use by another collector.
 pub const EXIT_LOCKED: u8 = 4;
+/// Tests of the configuration failed.
+pub const EXIT_TESTS: u8 = 5;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -29,6 +32,7 @@ Exit codes:
   2  wrong command line
   3  wrong configuration
   4  data_dir is in use by another collector
+  5  tests of the configuration failed
 
 Environment:
   ${NAME} and ${NAME:-default} are replaced in configuration values.
@@ -66,6 +70,20 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Run the tests of a configuration ([[tests]]): records put in, and what must come out.
+    ///
+    /// The transforms run as they would on a node; nothing is read, sent or written. Each test names
+    /// inputs (insert_at, value or log_fields, namespace, pod, container, labels, ...), outputs
+    /// (extract_from a transform or sink; count; conditions on fields: equals, contains, matches,
+    /// absent, or a VRL source) and no_outputs_from. What was expected and what came is printed.
+    Test {
+        /// Configuration file (TOML). It must be valid, or no test runs.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Further tests, in files that hold nothing but [[tests]].
+        #[arg(long, value_name = "FILE")]
+        tests: Vec<PathBuf>,
+    },
     /// Look into the spool: segments, records waiting for each sink, damage. Changes nothing.
     Spool {
         /// Configuration file (TOML).
@@ -92,6 +110,9 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.command {
         Command::Validate { config } => load(&config).map_or_else(|code| code, |config| print(&config)),
+        Command::Test { config, tests } => {
+            load(&config).map_or_else(|code| code, |loaded| test::run(&config, loaded, &tests))
+        }
         Command::Spool { config, json, export } => {
             load(&config).map_or_else(|code| code, |config| spool::show(&config, json, export.as_deref()))
         }
@@ -170,7 +191,7 @@ mod tests {
     fn the_command_line_is_consistent_and_names_its_exit_codes() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        for code in [EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_LOCKED] {
+        for code in [EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_LOCKED, EXIT_TESTS] {
             assert!(help.contains(&format!("\n  {code}  ")), "{help}");
         }
     }

@@ -17,6 +17,7 @@
 
 pub mod admin;
 pub mod batch;
+pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod extra;
