@@ -1,5 +1,6 @@
 //! The command line.
 
+mod import;
 mod spool;
 mod test;
 
@@ -84,6 +85,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         tests: Vec<PathBuf>,
     },
+    /// Translate the configuration of another collector into TOML.
+    #[command(subcommand)]
+    Import(Foreign),
     /// Look into the spool: segments, records waiting for each sink, damage. Changes nothing.
     Spool {
         /// Configuration file (TOML).
@@ -95,6 +99,24 @@ enum Command {
         /// Also write everything in the spool as landing objects below this directory.
         #[arg(long, value_name = "DIR")]
         export: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Foreign {
+    /// A Fluent Bit configuration, classic or YAML, with all it includes.
+    ///
+    /// What has no counterpart is named with its line and advice, on stderr and as comments in the
+    /// result. The result is checked as `validate` would; the exit code is 3 when it is not valid.
+    FluentBit {
+        /// Main configuration file; .yaml and .yml are read as YAML.
+        file: PathBuf,
+        /// Further files with [PARSER] sections.
+        #[arg(long, value_name = "FILE")]
+        parsers: Vec<PathBuf>,
+        /// Write the configuration here instead of to standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
 }
 
@@ -110,6 +132,9 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.command {
         Command::Validate { config } => load(&config).map_or_else(|code| code, |config| print(&config)),
+        Command::Import(Foreign::FluentBit { file, parsers, output }) => {
+            import::fluent_bit(&file, &parsers, output.as_deref())
+        }
         Command::Test { config, tests } => {
             load(&config).map_or_else(|code| code, |loaded| test::run(&config, loaded, &tests))
         }

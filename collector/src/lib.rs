@@ -22,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod extra;
 pub mod graph;
+pub mod import;
 pub mod metrics;
 pub mod multiline;
 pub mod position;

@@ -5,5 +5,6 @@
 
 mod cases;
 mod fixtures;
+mod import;
 mod program;
 mod reference;
