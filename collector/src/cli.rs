@@ -1,8 +1,10 @@
 //! The command line.
 
 mod escape;
+mod import;
 mod spool;
 mod tap;
+mod test;
 mod top;
 
 use crate::config::Config;
@@ -24,6 +26,8 @@ pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_CONFIG: u8 = 3;
 /// The data directory is in use by another collector.
 pub const EXIT_LOCKED: u8 = 4;
+/// Tests of the configuration failed.
+pub const EXIT_TESTS: u8 = 5;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -32,6 +36,7 @@ Exit codes:
   2  wrong command line
   3  wrong configuration
   4  data_dir is in use by another collector
+  5  tests of the configuration failed
 
 Environment:
   ${NAME} and ${NAME:-default} are replaced in configuration values.
@@ -69,6 +74,23 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Run the tests of a configuration ([[tests]]): records put in, and what must come out.
+    ///
+    /// The transforms run as they would on a node; nothing is read, sent or written. Each test names
+    /// inputs (insert_at, value or log_fields, namespace, pod, container, labels, ...), outputs
+    /// (extract_from a transform or sink; count; conditions on fields: equals, contains, matches,
+    /// absent, or a VRL source) and no_outputs_from. What was expected and what came is printed.
+    Test {
+        /// Configuration file (TOML). It must be valid, or no test runs.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Further tests, in files that hold nothing but [[tests]].
+        #[arg(long, value_name = "FILE")]
+        tests: Vec<PathBuf>,
+    },
+    /// Translate the configuration of another collector into TOML.
+    #[command(subcommand)]
+    Import(Foreign),
     /// Look into the spool: segments, records waiting for each sink, damage. Changes nothing.
     Spool {
         /// Configuration file (TOML).
@@ -101,6 +123,24 @@ enum Format {
     Json,
 }
 
+#[derive(Debug, Subcommand)]
+enum Foreign {
+    /// A Fluent Bit configuration, classic or YAML, with all it includes.
+    ///
+    /// What has no counterpart is named with its line and advice, on stderr and as comments in the
+    /// result. The result is checked as `validate` would; the exit code is 3 when it is not valid.
+    FluentBit {
+        /// Main configuration file; .yaml and .yml are read as YAML.
+        file: PathBuf,
+        /// Further files with [PARSER] sections.
+        #[arg(long, value_name = "FILE")]
+        parsers: Vec<PathBuf>,
+        /// Write the configuration here instead of to standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
 /// Runs the program; everything `main` does.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -113,6 +153,12 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.command {
         Command::Validate { config } => load(&config).map_or_else(|code| code, |config| print(&config)),
+        Command::Import(Foreign::FluentBit { file, parsers, output }) => {
+            import::fluent_bit(&file, &parsers, output.as_deref())
+        }
+        Command::Test { config, tests } => {
+            load(&config).map_or_else(|code| code, |loaded| test::run(&config, loaded, &tests))
+        }
         Command::Spool { config, json, export } => {
             load(&config).map_or_else(|code| code, |config| spool::show(&config, json, export.as_deref()))
         }
@@ -220,7 +266,7 @@ mod tests {
     fn the_command_line_is_consistent_and_names_its_exit_codes() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        for code in [EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_LOCKED] {
+        for code in [EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_LOCKED, EXIT_TESTS] {
             assert!(help.contains(&format!("\n  {code}  ")), "{help}");
         }
     }

@@ -12,6 +12,7 @@ pub mod options;
 mod raw;
 mod units;
 
+use crate::cases::Case;
 use crate::sinks::SinkConfig;
 use crate::sources::SourceConfig;
 use crate::transforms::TransformConfig;
@@ -84,6 +85,9 @@ pub struct Config {
     /// Sinks by name.
     #[serde(serialize_with = "raw::sinks")]
     pub sinks: BTreeMap<String, Sink>,
+    /// Tests of the configuration; `logq-collector test` runs them.
+    #[serde(skip)]
+    pub tests: Vec<Case>,
 }
 
 /// A configured transform.

@@ -121,20 +121,45 @@ pub struct Entrance {
 impl Entrance {
     /// Sends the records of a batch through all transforms behind the source, into `batch.lanes`.
     pub fn pass(&self, batch: &mut Batch) {
-        let graph = &*self.graph;
+        self.graph.walk(self.at, batch, |_, _, _| {});
+    }
+}
+
+impl Graph {
+    /// Sends records into a component (what a source gives, or what a transform takes) and shows
+    /// `seen` what each transform made of them.
+    ///
+    /// # Errors
+    /// When there is no source or transform of that name.
+    pub fn observe(
+        &self,
+        at: &str,
+        batch: &mut Batch,
+        mut seen: impl FnMut(&str, &Batch, &[Record]),
+    ) -> Result<(), String> {
+        let at = self.names.iter().position(|name| name == at);
+        let at = at.ok_or_else(|| "is no source or transform".to_owned())?;
+        self.walk(at, batch, |name, batch, records| seen(name, batch, records));
+        Ok(())
+    }
+
+    fn walk(&self, at: usize, batch: &mut Batch, mut seen: impl FnMut(&str, &Batch, &[Record])) {
+        let graph = self;
         batch.lanes.resize_with(graph.lanes.len(), Vec::new);
         let mut outputs: Vec<Option<Vec<Record>>> = Vec::new();
         outputs.resize_with(graph.names.len(), || None);
-        if let (Some(slot), Some(name)) = (outputs.get_mut(self.at), graph.names.get(self.at)) {
-            let records = std::mem::take(&mut batch.records);
+        if at < graph.sources {
+            let (name, records) = (&graph.names[at], std::mem::take(&mut batch.records));
             let count = records.len() as u64;
             graph.metrics.component_received(ComponentKind::Source, name, count, batch.raw_bytes);
             graph.metrics.component_sent(ComponentKind::Source, name, count, 0);
             graph.taps.offer(name, batch, &records);
-            *slot = Some(records);
+            outputs[at] = Some(records);
         }
         for (number, node) in graph.nodes.iter().enumerate() {
-            let Some(mut records) = gather(graph, &mut outputs, &node.inputs, number) else { continue };
+            let entered = (at == graph.sources + number).then(|| std::mem::take(&mut batch.records));
+            let gathered = entered.or_else(|| gather(graph, &mut outputs, &node.inputs, number));
+            let Some(mut records) = gathered else { continue };
             let mut counts = Counts::default();
             let before = records.len() as u64;
             node.work.lock().unwrap_or_else(PoisonError::into_inner).apply(batch, &mut records, &mut counts);
@@ -142,6 +167,7 @@ impl Entrance {
             graph.metrics.component_received(ComponentKind::Transform, &node.name, before, 0);
             graph.metrics.component_sent(ComponentKind::Transform, &node.name, records.len() as u64, 0);
             graph.taps.offer(&node.name, batch, &records);
+            seen(&node.name, batch, &records);
             outputs[graph.sources + number] = Some(records);
         }
         for (number, inputs) in graph.lanes.iter().enumerate() {

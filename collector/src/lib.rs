@@ -18,10 +18,12 @@
 pub mod admin;
 pub mod batch;
 pub mod budget;
+pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod extra;
 pub mod graph;
+pub mod import;
 pub mod metrics;
 pub mod multiline;
 pub mod position;

@@ -64,12 +64,14 @@ struct RawSpool {
 
 /// Turns a parsed file into a checked configuration.
 pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problem> {
-    for (key, value) in &mut table {
+    // Lines in tests are data: `${` in them means nothing.
+    for (key, value) in table.iter_mut().filter(|(key, _)| *key != "tests") {
         expand(key, value, variable)?;
     }
     let sources = components(&mut table, "sources", true)?;
     let transforms = components(&mut table, "transforms", false)?;
     let sinks = components(&mut table, "sinks", true)?;
+    let tests = crate::cases::read(&mut table)?;
     let raw: RawConfig = read("top level", table)?;
     let span = |given: Option<Span>, default: Duration| given.unwrap_or(Span::from(default));
     let size = |given: Option<ByteSize>, default: usize| given.unwrap_or(ByteSize::new(default));
@@ -99,8 +101,10 @@ pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Res
         sources: sources.into_iter().map(source).collect::<Result<_, _>>()?,
         transforms: transforms.into_iter().map(transform).collect::<Result<_, _>>()?,
         sinks: sinks.into_iter().map(sink).collect::<Result<_, _>>()?,
+        tests,
     };
     check_whole(&config)?;
+    crate::cases::check(&config.tests, &config)?;
     Ok(config)
 }
 

@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod cases;
 mod fixtures;
 mod operations;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod http_sink;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod otlp_sink;
+mod import;
 mod program;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod receiver;
