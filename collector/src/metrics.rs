@@ -74,6 +74,8 @@ pub struct Metrics {
     pub source_errors: Counter,
     pub source_files: Gauge,
     pub source_behind_bytes: Gauge,
+    pub source_received_requests: Labelled,
+    pub source_refused_requests: Labelled,
     pub batch_queued_bytes: Gauge,
     pub spool_bytes: Gauge,
     pub spool_segments: Gauge,
@@ -185,6 +187,8 @@ const TABLE: &[Row] = &[
     ("collector_source_errors", C, "errors", "", "Files or directories that could not be read, every attempt"),
     ("collector_source_files", G, "files", "", "Files being followed"),
     ("collector_source_behind_bytes", G, "bytes", "", "Bytes seen in followed files but not yet part of a record"),
+    ("collector_source_received_requests", C, "requests", "source", "Requests of clients that were stored and acknowledged"),
+    ("collector_source_refused_requests", C, "requests", "source, reason", "Requests answered with a refusal: `full`, `stopping`, `malformed`, `too_large`, `unsupported`"),
     ("collector_batch_queued_bytes", G, "bytes", "", "Bytes of log files between source and spool"),
     ("collector_spool_bytes", G, "bytes", "", "Size of the spool on disk"),
     ("collector_spool_segments", G, "segments", "", "Segments in the spool"),
@@ -237,6 +241,8 @@ impl Metrics {
             self.source_errors.clone().into(),
             self.source_files.clone().into(),
             self.source_behind_bytes.clone().into(),
+            self.source_received_requests.clone().into(),
+            self.source_refused_requests.clone().into(),
             self.batch_queued_bytes.clone().into(),
             self.spool_bytes.clone().into(),
             self.spool_segments.clone().into(),
@@ -357,6 +363,17 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that was stored and acknowledged.
+    pub fn received(&self, source: &str) {
+        self.source_received_requests.get_or_create(&vec![("source", source.to_owned())]).inc();
+    }
+
+    /// Counts a request of a client that was refused.
+    pub fn refused(&self, source: &str, reason: &'static str) {
+        let labels = vec![("source", source.to_owned()), ("reason", reason.to_owned())];
+        self.source_refused_requests.get_or_create(&labels).inc();
+    }
+
     /// Counts records a sink will never get.
     pub fn dropped(&self, sink: &str, reason: &str, records: u64) {
         let labels = vec![("sink", sink.to_owned()), ("reason", reason.to_owned())];
@@ -426,6 +443,8 @@ mod tests {
         let counts = Counts { dropped: [("sampled", 1)].into(), changed: 1, errors: 1 };
         metrics.transformed("t", 1, &counts);
         metrics.dropped("out", "spool_full", 1);
+        metrics.received("in");
+        metrics.refused("in", "full");
         metrics.rejected("out", "too_old", 1);
         metrics.component_received(ComponentKind::Source, "s", 1, 1);
         assert_eq!(metrics.rows().len(), TABLE.len());

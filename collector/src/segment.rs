@@ -53,6 +53,10 @@ pub struct Footer {
     pub time: String,
     /// How far each file got.
     pub advances: Vec<Advance>,
+    /// 32 hex digits over the payload of a frame whose records come from no file: what tells it
+    /// from others, as advances do for files.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
     /// How the payload is divided, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<Section>,
@@ -251,8 +255,9 @@ impl Default for Digest {
 }
 
 impl Digest {
-    /// Takes in a frame's positions.
+    /// Takes in a frame's positions, or what stands for them.
     pub fn update(&mut self, footer: &Footer) {
+        self.0.write(footer.content.as_bytes());
         for advance in &footer.advances {
             self.0.write(&advance.position.id.0.to_le_bytes());
             self.0.write(&advance.from.to_le_bytes());
@@ -285,6 +290,7 @@ mod tests {
         Footer {
             time: "2026-11-22T10:00:00Z".into(),
             advances: vec![Advance { from: to - 1, position, reset: false, forget: false }],
+            content: String::new(),
             sections: [("a", 40), ("b", 60)]
                 .map(|(lane, len)| Section { lane: lane.into(), sinks: vec![], len, records: 1 })
                 .into(),

@@ -3,6 +3,10 @@
 
 pub mod file;
 pub mod kubernetes_logs;
+#[cfg(feature = "otlp")]
+pub mod opentelemetry;
+pub mod received;
+pub mod stdin;
 
 use crate::batch::Batch;
 use crate::config::BatchLimits;
@@ -16,8 +20,13 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use tokio_util::sync::CancellationToken;
 
 /// Every kind of source.
-pub const KINDS: &[Kind<dyn SourceConfig>] =
-    &[kind::<kubernetes_logs::Settings>(), kind::<file::FileSettings>()];
+pub const KINDS: &[Kind<dyn SourceConfig>] = &[
+    kind::<kubernetes_logs::Settings>(),
+    kind::<file::FileSettings>(),
+    kind::<stdin::StdinSettings>(),
+    #[cfg(feature = "otlp")]
+    kind::<opentelemetry::OpentelemetrySettings>(),
+];
 
 /// Settings of a source.
 pub trait SourceConfig: Described {

@@ -207,9 +207,12 @@ async fn run_once(
     tokio::select! {
         () = wait_for(&mut signals.terminate, &mut signals.interrupt) => tracing::info!("signal received, draining"),
         () = idle(until_idle, &health, &spool) => tracing::info!("idle, draining"),
+        () = all_finished(&source_threads) => tracing::info!("all sources have ended, draining"),
         () = finished(&spool_thread) => tracing::error!("spool thread ended"),
         new = reloaded(&mut signals.hangup, &config, reload) => next = Some(new),
     }
+    // Whoever waits for the end, of the input or of the work, wants to know whether all arrived.
+    let finite = until_idle.is_some() || source_threads.iter().all(JoinHandle::is_finished);
     let timeout = config.shutdown_timeout.duration();
     let timeout = if next.is_some() { timeout.min(RELOAD_GRACE) } else { timeout };
     let deadline = Instant::now() + timeout;
@@ -247,9 +250,9 @@ async fn run_once(
     if let Some(admin) = admin {
         admin.abort();
     }
-    match (ended_early, until_idle) {
+    match (ended_early, finite) {
         (true, _) => Err(RunError::SpoolEnded),
-        (false, Some(_)) if !spool.is_drained() => Err(RunError::Undelivered),
+        (false, true) if !spool.is_drained() => Err(RunError::Undelivered),
         _ => Ok(Ended::Done),
     }
 }
@@ -279,6 +282,13 @@ async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> Option<T> {
 async fn finished<T>(thread: &JoinHandle<T>) {
     while !thread.is_finished() {
         tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Resolves when every source came to its end by itself; only finite ones do.
+async fn all_finished<T>(threads: &[JoinHandle<T>]) {
+    for thread in threads {
+        finished(thread).await;
     }
 }
 

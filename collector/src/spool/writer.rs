@@ -246,6 +246,9 @@ impl Writer {
                 count_all += size(records.len())?;
             }
         }
+        if footer.advances.is_empty() && !self.payload.is_empty() {
+            footer.content = format!("{:032x}", twox_hash::XxHash3_128::oneshot(&self.payload));
+        }
         self.frame.clear();
         encode(&mut self.frame, &self.payload, &footer, count_all, batch.raw_bytes)?;
         let Some(open) = &mut self.open else { return Ok(()) };
