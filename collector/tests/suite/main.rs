@@ -5,12 +5,12 @@
 
 mod cases;
 mod fixtures;
-mod operations;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod http_sink;
+mod import;
+mod operations;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod otlp_sink;
-mod import;
 mod program;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod receiver;
