@@ -2,6 +2,8 @@
 //! the graph of transforms to the spool, over a bounded channel.
 
 pub mod file;
+#[cfg(feature = "journald")]
+pub mod journald;
 pub mod kubernetes_logs;
 
 use crate::batch::Batch;
@@ -16,8 +18,12 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use tokio_util::sync::CancellationToken;
 
 /// Every kind of source.
-pub const KINDS: &[Kind<dyn SourceConfig>] =
-    &[kind::<kubernetes_logs::Settings>(), kind::<file::FileSettings>()];
+pub const KINDS: &[Kind<dyn SourceConfig>] = &[
+    kind::<kubernetes_logs::Settings>(),
+    kind::<file::FileSettings>(),
+    #[cfg(feature = "journald")]
+    kind::<journald::JournaldSettings>(),
+];
 
 /// Settings of a source.
 pub trait SourceConfig: Described {

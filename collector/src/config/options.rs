@@ -72,6 +72,11 @@ pub const LINE_BYTES: usize = MIB;
 /// Smallest and largest accepted `max_read_bytes` and `max_line_bytes`.
 pub const LINE_BYTES_RANGE: (usize, usize) = (4 * KIB, 16 * MIB);
 
+/// Default of `current_boot_only`: what a machine logged last before it went down is often what one
+/// looks for. Vector's default is the other way round.
+#[cfg(feature = "journald")]
+pub const JOURNALD_CURRENT_BOOT_ONLY: bool = false;
+
 /// Default of `rotate_wait`: the runtime reopens its log within milliseconds of the rename; a rotated
 /// file that was quiet for this long has no writer any more.
 pub const ROTATE_WAIT: Duration = Duration::from_secs(5);
