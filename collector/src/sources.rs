@@ -2,6 +2,8 @@
 //! the graph of transforms to the spool, over a bounded channel.
 
 pub mod file;
+#[cfg(feature = "journald")]
+pub mod journald;
 pub mod kubernetes_logs;
 #[cfg(feature = "otlp")]
 pub mod opentelemetry;
@@ -26,6 +28,8 @@ pub const KINDS: &[Kind<dyn SourceConfig>] = &[
     kind::<stdin::StdinSettings>(),
     #[cfg(feature = "otlp")]
     kind::<opentelemetry::OpentelemetrySettings>(),
+    #[cfg(feature = "journald")]
+    kind::<journald::JournaldSettings>(),
 ];
 
 /// Settings of a source.

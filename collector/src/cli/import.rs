@@ -37,7 +37,7 @@ fn write(translation: &Translation, output: Option<&Path>) -> u8 {
         report(&anyhow::anyhow!("{}: {}: {}", note.place, note.name, note.advice));
     }
     let code = match output {
-        None => say(&text),
+        None => say(&text).code(),
         Some(path) => {
             match std::fs::write(path, &text).with_context(|| format!("writing {}", path.display())) {
                 Ok(()) => EXIT_OK,

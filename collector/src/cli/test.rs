@@ -37,7 +37,7 @@ pub fn run(path: &Path, mut config: Config, files: &[PathBuf]) -> u8 {
         }
     }
     let _ = writeln!(text, "{} passed, {failed} failed", config.tests.len() - failed);
-    match say(&text) {
+    match say(&text).code() {
         EXIT_OK if failed > 0 => EXIT_TESTS,
         code => code,
     }

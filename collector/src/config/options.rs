@@ -79,6 +79,10 @@ pub const LINE_BYTES_RANGE: (usize, usize) = (4 * KIB, 16 * MIB);
 /// Default of `max_held_bytes`: a thousand containers with 16 KiB of a record each, or sixteen with
 /// the longest one; a thousand with the longest one would be a gigabyte.
 pub const HELD_BYTES: usize = 16 * MIB;
+/// Default of `current_boot_only`: what a machine logged last before it went down is often what one
+/// looks for. Vector's default is the other way round.
+#[cfg(feature = "journald")]
+pub const JOURNALD_CURRENT_BOOT_ONLY: bool = false;
 
 /// Default of `rotate_wait`: the runtime reopens its log within milliseconds of the rename; a rotated
 /// file that was quiet for this long has no writer any more.
