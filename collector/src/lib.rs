@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod extra;
 pub mod graph;
+pub mod kubernetes;
 pub mod metrics;
 pub mod multiline;
 pub mod position;

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[cfg(feature = "kubernetes")]
+mod api_server;
 mod fixtures;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod program;
 mod reference;

@@ -133,15 +133,15 @@ fn read(path: &Path) -> Vec<Delivered> {
 }
 
 /// A collector that does not outlive its test.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// Waits until `done`; fails when the collector ends before.
-    fn until(&mut self, done: impl Fn() -> bool) {
+    pub fn until(&mut self, mut done: impl FnMut() -> bool) {
         while !done() {
             assert!(self.0.try_wait().unwrap().is_none(), "ended early");
             std::thread::yield_now();

@@ -117,6 +117,11 @@ impl Assembler {
         }
     }
 
+    /// Other rules for records that begin from now on.
+    pub fn set_rules(&mut self, rules: Option<Arc<Rules>>) {
+        self.options.rules = rules;
+    }
+
     /// State for a file that is read again from `position.resume_at()`.
     pub fn resume(options: impl Into<Options>, position: &Position) -> Self {
         let mut assembler = Self::new(options);
@@ -449,7 +454,7 @@ impl Assembler {
         let whole = record.cut == Cut::No;
         if let Some(rules) = self.options.rules.clone().filter(|_| whole) {
             let group = &mut self.groups[stdio.index()];
-            if group.take_in(&rules, &self.options, batch, &record) {
+            if group.take_in(&self.options, batch, &record) {
                 if group.is_complete() {
                     self.close_group(batch, stdio, stream_of);
                 }
