@@ -24,6 +24,7 @@ pub mod config;
 pub mod extra;
 pub mod graph;
 pub mod import;
+pub mod kubernetes;
 pub mod metrics;
 pub mod multiline;
 pub mod position;

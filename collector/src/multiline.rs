@@ -169,7 +169,8 @@ pub struct Multiline {
     compiled: Mutex<HashMap<Option<String>, Option<Arc<Rules>>>>,
 }
 
-/// Different hints remembered; pods that make up more of them get the configured rules.
+/// Different hints remembered. There are fewer sensible ones; when pods make up more, those nobody
+/// uses at the moment are forgotten and compiled anew when asked for again.
 const HINTS_MAX: usize = 64;
 
 impl Multiline {
@@ -186,9 +187,18 @@ impl Multiline {
     /// The rules for a stream whose pod may have asked for others by name.
     pub fn rules(&self, hint: Option<&str>) -> Option<Arc<Rules>> {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let hint = hint.filter(|_| compiled.len() < HINTS_MAX);
-        let new = || self.settings.rules_for(hint).map(Arc::new);
-        compiled.entry(hint.map(str::to_owned)).or_insert_with(new).clone()
+        let key = hint.map(str::to_owned);
+        if let Some(rules) = compiled.get(&key) {
+            return rules.clone();
+        }
+        let rules = self.settings.rules_for(hint).map(Arc::new);
+        if compiled.len() >= HINTS_MAX {
+            compiled.retain(|_, rules| rules.as_ref().is_some_and(|rules| Arc::strong_count(rules) > 1));
+        }
+        if compiled.len() < HINTS_MAX {
+            compiled.insert(key, rules.clone());
+        }
+        rules
     }
 }
 

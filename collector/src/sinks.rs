@@ -437,7 +437,7 @@ async fn rest(wait: Duration, progress: &Progress) {
 
 /// Full jitter: anything between nothing and the exponential bound, so that many collectors that
 /// lost the same sink do not come back at the same moment.
-fn pause(backoff: Backoff, attempt: u32) -> Duration {
+pub(crate) fn pause(backoff: Backoff, attempt: u32) -> Duration {
     let bound = backoff.initial.duration().saturating_mul(2u32.saturating_pow(attempt.min(20)));
     let bound = bound.min(backoff.max.duration());
     // A fresh random state is random enough here and needs no generator.

@@ -94,6 +94,8 @@ pub struct Meta {
     pub resource: BTreeMap<String, String>,
     /// How the pod wants its logs read.
     pub hints: Hints,
+    /// Formats for standard output and standard error alone; they win over the one for both.
+    pub parsers: [Option<String>; 2],
 }
 
 /// How a pod wants its logs read, from its annotations.
@@ -147,7 +149,11 @@ impl Stream {
             resource: meta.resource.clone(),
             ..landing::Stream::default()
         };
-        Self { hints: meta.hints.clone(), ..Self::new(about) }
+        let mut hints = meta.hints.clone();
+        if let Some(Some(parser)) = meta.parsers.get(stdio.index()) {
+            hints.parser = Some(parser.clone());
+        }
+        Self { hints, ..Self::new(about) }
     }
 
     /// The stream line of the landing format, under the number it has in the object.

@@ -106,6 +106,13 @@ pub const OTLP_REQUEST_BYTES_RANGE: (usize, usize) = (4 * KIB, 64 * MIB);
 
 /// Most requests under way on one gRPC connection.
 pub const OTLP_STREAMS: usize = 16;
+/// Default of `metadata_wait`: a watch tells of a pod before its first container starts; only when
+/// the API server is slow or away does it matter, and then a line should still be on its way soon.
+pub const METADATA_WAIT: Duration = Duration::from_secs(5);
+
+/// Default of `metadata_max_pods`: twice the most pods of a node with as many deleted ones, at about
+/// a kilobyte each.
+pub const METADATA_PODS: usize = 1024;
 
 /// Default of `auth.session_name`.
 pub const SESSION_NAME: &str = "logq-collector";

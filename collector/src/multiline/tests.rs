@@ -134,3 +134,15 @@ fn mistakes_are_named_and_hints_nobody_understands_change_nothing() {
     assert!(settings("none").rules_for(Some("cobol")).is_none());
     assert!(settings("java").rules_for(Some("none")).is_none());
 }
+
+#[test]
+fn however_many_hints_pods_make_up_each_is_obeyed_and_few_are_remembered() {
+    let multiline = Multiline::new(settings("none"));
+    let used = multiline.rules(Some("java")).unwrap();
+    for number in 0..3 * HINTS_MAX {
+        assert!(multiline.rules(Some(&format!("made-up-{number}"))).is_none());
+    }
+    assert!(Arc::ptr_eq(&used, &multiline.rules(Some("java")).unwrap()), "in use, so not compiled again");
+    assert!(multiline.rules(Some("go")).is_some());
+    assert!(multiline.compiled.lock().unwrap().len() <= HINTS_MAX);
+}

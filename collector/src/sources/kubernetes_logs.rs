@@ -4,7 +4,8 @@
 //! Promises: every complete line of every container log is handed over with its position, also
 //! through rotation (rename, compression), truncation in place, deletion while the file is open,
 //! and restarts of the collector. A file is recognised by its content, so nothing is read twice
-//! because it was renamed or compressed.
+//! because it was renamed or compressed. What the API server knows about a pod goes with its
+//! records, and decides which are read.
 //!
 //! Refuses: to read a file before its first line is complete (it has no identity yet), to tell two
 //! files of one container apart whose first 1,024 bytes are equal, and to guess the end of a
@@ -15,6 +16,7 @@
 //! second; directories are scanned when a kernel watch reports a change, and now and then anyway.
 
 pub mod cri;
+mod decide;
 pub mod discover;
 pub mod docker;
 pub mod lines;
@@ -24,9 +26,13 @@ use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::config::component::{Problem, Row, problem, within};
 use crate::config::{self, ByteSize, Span, options};
+use crate::kubernetes::selection::{self, Peer, Selection, SelectionSettings};
+use crate::kubernetes::{ApiServer, Pods, Rules, Verdict};
 use crate::multiline::{self, Multiline, MultilineSettings};
 use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
+use crate::stream::Meta;
+use decide::Aside;
 use discover::{Candidate, Discover, Discovery, Key, Stage};
 use reader::{Limits, Outcome, Tail, gzip_length, identify};
 use serde::{Deserialize, Serialize};
@@ -85,6 +91,21 @@ pub struct Settings {
     pub rotate_wait: Span,
     /// Files held open at most.
     pub max_open_files: usize,
+    /// Where the API server is that knows about pods.
+    pub api_server: String,
+    /// Longest time the files of a new pod wait for its metadata.
+    pub metadata_wait: Span,
+    /// Pods whose metadata is kept at most.
+    pub metadata_max_pods: usize,
+    /// Labels of namespaces become resource attributes.
+    pub namespace_labels: bool,
+    /// Annotations of pods are obeyed.
+    pub annotations: bool,
+    /// Whose annotations are obeyed beside our own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_annotations: Vec<Peer>,
+    /// Which containers are read.
+    pub select: SelectionSettings,
 }
 
 impl Default for Settings {
@@ -99,6 +120,13 @@ impl Default for Settings {
             multiline: MultilineSettings::default(),
             rotate_wait: Span::from(options::ROTATE_WAIT),
             max_open_files: options::OPEN_FILES,
+            api_server: "auto".to_owned(),
+            metadata_wait: Span::from(options::METADATA_WAIT),
+            metadata_max_pods: options::METADATA_PODS,
+            namespace_labels: false,
+            annotations: true,
+            peer_annotations: Vec::new(),
+            select: SelectionSettings::default(),
         }
     }
 }
@@ -119,7 +147,14 @@ impl config::component::Settings for Settings {
             ("max_held_bytes", size(options::HELD_BYTES), "Memory for records that are not complete yet (parts, lines of a trace), over all files; at least `max_line_bytes`. Beyond it those that grow are treated like longer records, and traces end early"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
             ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
+            ("api_server", text("auto"), "Who tells about pods: `in_cluster` (the service account of the collector's pod), the path of a kubeconfig, `none` (only what the path of a file tells), or `auto`: `in_cluster` inside a cluster, else `none`"),
+            ("metadata_wait", span(options::METADATA_WAIT), "Longest time the files of a new pod are not read because its metadata may still come"),
+            ("metadata_max_pods", plain(&format!("`{}`", options::METADATA_PODS)), "Pods whose metadata is kept at most"),
+            ("namespace_labels", plain("`false`"), "Labels of the namespace become resource attributes `k8s.namespace.label.<key>`; needs the permission to watch namespaces"),
+            ("annotations", plain("`true`"), "Annotations of pods are obeyed: `logq.dev/exclude`, `logq.dev/exclude-containers`, `logq.dev/parser`, `logq.dev/multiline`; `logq.dev/<name>.<container>` is about one container"),
+            ("peer_annotations", options::none(), "Whose annotations and labels are obeyed as well: `fluent_bit` (`fluentbit.io/exclude`, `fluentbit.io/parser`, both also for one container, the latter for one stream), `vector` (label `vector.dev/exclude`, annotation `vector.dev/exclude-containers`)"),
         ];
+        rows.extend(selection::rows());
         rows.extend(multiline::rows());
         rows
     }
@@ -133,6 +168,14 @@ impl config::component::Settings for Settings {
         }
         if self.max_open_files == 0 {
             return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
+        }
+        if self.metadata_max_pods == 0 {
+            return Err(problem(format!("{key}.metadata_max_pods"), "must be at least 1"));
+        }
+        ApiServer::read(&self.api_server, &format!("{key}.api_server"))?;
+        let selection = Selection::new(&self.select, key)?;
+        if self.api_server == "none" && (selection.needs_labels() || self.namespace_labels) {
+            return Err(problem(format!("{key}.api_server"), "labels are known only with an API server"));
         }
         self.multiline.check(key)
     }
@@ -150,7 +193,22 @@ impl SourceConfig for Settings {
 
 /// Runs the source until it is stopped.
 fn run(settings: Settings, wiring: Wiring) {
-    Reader::new(settings, wiring).run();
+    // Both were checked when the configuration was read.
+    let server = ApiServer::read(&settings.api_server, "").unwrap_or(ApiServer::None);
+    let pods = Pods::start(settings.rules(), server, settings.metadata_max_pods, &wiring);
+    Reader::new(settings, wiring).with_pods(pods).run();
+}
+
+impl Settings {
+    fn rules(&self) -> Rules {
+        Rules {
+            selection: Selection::new(&self.select, "").unwrap_or_default(),
+            annotations: self.annotations,
+            peers: self.peer_annotations.clone(),
+            namespace_labels: self.namespace_labels,
+            wait: self.metadata_wait.duration(),
+        }
+    }
 }
 
 /// A file that is not followed, recognised by what a scan sees without opening it.
@@ -203,6 +261,10 @@ pub(crate) struct Reader {
     from_end: bool,
     warned: HashSet<PathBuf>,
     closed: bool,
+    /// What is known about pods; nothing when the files are not those of pods.
+    pods: Option<Pods>,
+    /// Files that are not read, for now or at all, and since when.
+    aside: HashMap<PathBuf, Aside>,
 }
 
 impl Reader {
@@ -253,7 +315,15 @@ impl Reader {
             undecided: false,
             warned: HashSet::new(),
             closed: false,
+            pods: None,
+            aside: HashMap::new(),
         }
+    }
+
+    /// With what is known about pods.
+    fn with_pods(mut self, pods: Pods) -> Self {
+        self.pods = Some(pods);
+        self
     }
 
     /// Reads until the source is stopped.
@@ -272,6 +342,7 @@ impl Reader {
         if self.discovery.changed() {
             self.next_scan = self.next_scan.min(self.last_scan + SCAN_MIN);
         }
+        self.learn();
         if now >= self.next_scan {
             self.scan();
             self.last_scan = now;
@@ -305,7 +376,7 @@ impl Reader {
         if self.opened.is_some_and(|opened| opened.elapsed() >= timeout) {
             self.flush();
         }
-        let waiting = self.files.values().any(Tail::holds_back_final);
+        let waiting = self.files.values().any(Tail::holds_back_final) || self.is_waiting();
         self.wiring.progress.set_idle(!busy && self.opened.is_none() && !waiting);
         if !busy {
             // The stop signal unparks this thread early.
@@ -463,7 +534,8 @@ impl Reader {
                 self.empty.push(candidate.path.clone());
                 continue;
             }
-            if let Err(error) = self.follow(candidate) {
+            let Some(meta) = self.admit(candidate) else { continue };
+            if let Err(error) = self.follow(candidate, meta) {
                 self.warn(&candidate.path, &error, "log file can't be opened");
             }
             let decided = self.files.contains_key(&candidate.key) || self.known.contains_key(&candidate.key);
@@ -478,6 +550,7 @@ impl Reader {
             self.known.retain(|key, _| present.contains(key));
         }
         self.from_end = false;
+        self.sweep(&scan);
         self.forget();
         self.close_some();
         // Files that are known but not followed are only seen to change by a scan.
@@ -489,7 +562,7 @@ impl Reader {
     }
 
     /// Decides about a file that is not followed yet.
-    fn follow(&mut self, candidate: &Candidate) -> io::Result<()> {
+    fn follow(&mut self, candidate: &Candidate, meta: Arc<Meta>) -> io::Result<()> {
         let aged = SystemTime::now().duration_since(candidate.modified);
         let final_stage = matches!(candidate.stage, Stage::Superseded | Stage::Rotated);
         let complete = final_stage && aged.is_ok_and(|age| age >= self.limits.rotate_wait);
@@ -526,7 +599,7 @@ impl Reader {
             "following file");
         self.positions.remove(&id);
         self.known.remove(&candidate.key);
-        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits.clone(), Arc::default());
+        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits.clone(), meta);
         self.followed.insert(id, candidate.key);
         self.files.insert(candidate.key, file);
         Ok(())
@@ -539,7 +612,7 @@ impl Reader {
         let now = Instant::now();
         let mut gone = Vec::new();
         for (id, (position, last_seen)) in &mut self.positions {
-            if seen.contains(id) {
+            if seen.contains(id) || self.aside.contains_key(std::path::Path::new(&position.path)) {
                 *last_seen = now;
             } else if last_seen.elapsed() >= FORGET_AFTER
                 && self.discovery.owns(std::path::Path::new(&position.path))

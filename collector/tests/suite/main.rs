@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[cfg(feature = "kubernetes")]
+mod api_server;
 mod cases;
 mod fixtures;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod http_sink;
 mod import;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod operations;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod otlp_sink;

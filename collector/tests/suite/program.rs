@@ -141,7 +141,7 @@ impl Running {
     }
 
     /// Waits until `done`; fails when the collector ends before.
-    pub fn until(&mut self, done: impl Fn() -> bool) {
+    pub fn until(&mut self, mut done: impl FnMut() -> bool) {
         while !done() {
             assert!(self.0.try_wait().unwrap().is_none(), "ended early");
             std::thread::yield_now();

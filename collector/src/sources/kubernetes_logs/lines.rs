@@ -126,6 +126,11 @@ impl Assembler {
         }
     }
 
+    /// Other rules for records that begin from now on.
+    pub fn set_rules(&mut self, rules: Option<Arc<Rules>>) {
+        self.options.rules = rules;
+    }
+
     /// State for a file that is read again from `position.resume_at()`.
     pub fn resume(options: impl Into<Options>, position: &Position) -> Self {
         let mut assembler = Self::new(options);
@@ -480,7 +485,7 @@ impl Assembler {
         if let Some(rules) = self.options.rules.clone().filter(|_| whole) {
             let group = &mut self.groups[stdio.index()];
             let replayed = record.offset < self.replay_to;
-            if group.take_in(&rules, &self.options, batch, &record, replayed) {
+            if group.take_in(&self.options, batch, &record, replayed) {
                 if group.is_complete() {
                     self.close_group(batch, stdio, stream_of);
                 }

@@ -210,10 +210,16 @@ impl Tail {
     /// Takes over what became known about the container: records read from now on carry it.
     pub fn set_meta(&mut self, meta: Arc<Meta>) {
         if self.meta != meta {
+            self.assembler.set_rules(self.limits.options(&meta).rules);
             self.meta = meta;
             self.streams = [None, None, None];
             self.slots = [None; 3];
         }
+    }
+
+    /// The container it belongs to.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Device and inode.

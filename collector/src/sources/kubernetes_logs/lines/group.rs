@@ -4,6 +4,7 @@ use super::Options;
 use crate::batch::{Batch, Cut, Encoding, Record, Span};
 use crate::budget::Lease;
 use crate::multiline::{Rules, States, indent};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A line held back: where it began, when it was written, and where it ends in the common body.
@@ -16,6 +17,8 @@ struct Held {
 
 #[derive(Debug)]
 struct Open {
+    /// Those it began by: it also ends by them.
+    rules: Arc<Rules>,
     states: States,
     indent: usize,
     lines: Vec<Held>,
@@ -49,19 +52,14 @@ impl Group {
 
     /// Adds a line; false when it does not belong here, or there is no room for it. One that was held
     /// before a restart (`replayed`) is held again whatever the budget says.
-    pub fn take_in(
-        &mut self,
-        rules: &Rules,
-        options: &Options,
-        batch: &Batch,
-        record: &Record,
-        replayed: bool,
-    ) -> bool {
+    pub fn take_in(&mut self, options: &Options, batch: &Batch, record: &Record, replayed: bool) -> bool {
         let Some(open) = &mut self.0 else { return false };
         let line = batch.bytes(record.body);
         let room =
             open.body.len() + 1 + line.len() <= options.group_bytes && open.lines.len() < options.group_lines;
-        let Some(step) = rules.next(open.states, open.indent, line).filter(|_| room) else { return false };
+        let Some(step) = open.rules.next(open.states, open.indent, line).filter(|_| room) else {
+            return false;
+        };
         if replayed {
             open.lease.force(1 + line.len());
         } else if !open.lease.grow(1 + line.len()) {
@@ -78,10 +76,11 @@ impl Group {
     }
 
     /// Opens a record with a line that may be its first; false when it is none.
-    pub fn begin(&mut self, rules: &Rules, options: &Options, batch: &Batch, record: &Record) -> bool {
+    pub fn begin(&mut self, rules: &Arc<Rules>, options: &Options, batch: &Batch, record: &Record) -> bool {
         let line = batch.bytes(record.body);
         let Some(states) = rules.begin(line) else { return false };
         let mut open = Box::new(Open {
+            rules: rules.clone(),
             states,
             indent: indent(line),
             lines: Vec::new(),
