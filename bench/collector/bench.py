@@ -9,7 +9,7 @@ resident memory; and, for 1,000 idle files, CPU over a minute.
 The peer, Fluent Bit, is not installable from a package registry, so its recorded baseline is quoted and marked as
 such (docs/benchmarks.md has how it was taken).
 """
-import argparse, json, os, random, resource, shutil, subprocess, sys, tempfile, time
+import argparse, json, os, random, resource, shutil, socket, subprocess, sys, tempfile, time, urllib.request
 
 BASELINE = 18.4  # Fluent Bit 5.1.1, tail + CRI + JSON parser -> file, MB per CPU-second (docs/benchmarks.md)
 
@@ -78,7 +78,33 @@ def generate(root, megabytes):
     return total, records
 
 
-def collector(binary, work, pods, sink, transforms, until_idle=True):
+class S3:
+    """The emulator's S3 as a process of its own: its CPU is not the collector's, its wall time is."""
+
+    def __init__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{port}"
+        server = os.path.join(os.path.dirname(sys.executable), "moto_server")
+        self.process = subprocess.Popen([server, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(300):
+            try:
+                # Creates the bucket; any credentials will do, it does not check them.
+                request = urllib.request.Request(f"{self.endpoint}/landing", method="PUT", headers={
+                    "Authorization": "AWS4-HMAC-SHA256 Credential=bench/20261124/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"})
+                urllib.request.urlopen(request, timeout=1).read()
+                return
+            except OSError:
+                time.sleep(0.1)
+        sys.exit("bench: the S3 emulator does not answer")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def collector(binary, work, pods, sink, transforms, until_idle=True, endpoint=None):
     shutil.rmtree(f"{work}/data", ignore_errors=True)
     shutil.rmtree(f"{work}/out", ignore_errors=True)
     inputs = '["parsed"]' if transforms else '["pods"]'
@@ -87,7 +113,10 @@ def collector(binary, work, pods, sink, transforms, until_idle=True):
                   f'[sources.pods]\ntype = "kubernetes_logs"\npods_dir = "{pods}"\n')
         if transforms:
             out.write(f'[transforms.parsed]\ntype = "parse"\ninputs = ["pods"]\nformat = "{transforms}"\n')
-        out.write(f'[sinks.out]\ntype = "{sink}"\ninputs = {inputs}\n' + (f'path = "{work}/out"\n' if sink == "file" else ""))
+        out.write(f'[sinks.out]\ntype = "{sink}"\ninputs = {inputs}\n' + {
+            "file": f'path = "{work}/out"\n',
+            "aws_s3": f'bucket = "landing"\nregion = "us-east-1"\nendpoint = "{endpoint}"\n',
+        }.get(sink, ""))
     return [binary, "run", "--config", f"{work}/c.toml"] + (["--until-idle", "1s"] if until_idle else [])
 
 
@@ -95,7 +124,8 @@ def measure(command, idle_seconds=1.0):
     """Wall and CPU seconds and peak resident MiB of a command that ends by itself."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
     with open(os.devnull, "w") as null:
-        process = subprocess.Popen(command, stdout=null, stderr=subprocess.PIPE)
+        environment = os.environ | {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "LOGQ_LOG": "warn"}
+        process = subprocess.Popen(command, stdout=null, stderr=subprocess.PIPE, env=environment)
     peak = 0
     while process.poll() is None:
         try:
@@ -154,8 +184,12 @@ def main():
         print("| run | wall s | CPU s | MB/s | MB per CPU-s | × Fluent Bit | peak MiB |\n|---|---|---|---|---|---|---|")
         runs = [("tail, CRI, JSON parse → file", "file", "json"), ("tail, CRI, all formats parsed → file", "file", "auto"),
                 ("tail, CRI → file", "file", None), ("tail, CRI, JSON parse → blackhole", "blackhole", "json")]
+        runs.append(("tail, CRI, JSON parse → S3", "aws_s3", "json"))
         for name, sink, transforms in runs:
-            wall, cpu, peak = measure(collector(binary, work, pods, sink, transforms))
+            s3 = S3() if sink == "aws_s3" else None
+            wall, cpu, peak = measure(collector(binary, work, pods, sink, transforms, endpoint=s3 and s3.endpoint))
+            if s3:
+                s3.stop()
             rate = megabytes / cpu
             print(f"| {name} | {wall:.1f} | {cpu:.2f} | {megabytes / wall:.0f} | {rate:.0f} | {rate / BASELINE:.1f} (recorded) | {peak:.1f} |", flush=True)
         share, peak = idle(binary, work, 1000, options.idle_seconds)

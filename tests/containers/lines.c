@@ -1,6 +1,7 @@
 /* Writes lines that a test can predict.
  *
  *   lines count FROM TO SIZE PAUSE_US   "line <number> xxx…", SIZE bytes each; every seventh to stderr
+ *   lines noise FROM TO SIZE PAUSE_US   the same, but hard to compress
  *   lines sizes N...                    one line of exactly N bytes for each N, numbered by their letter
  *   lines tail                          "whole", then 20,000 bytes without a newline at the end
  */
@@ -26,12 +27,25 @@ static char *filled(size_t size, char with) {
     return line;
 }
 
+/* Hexadecimal digits that no compressor halves more than once (xorshift64, Marsaglia 2003). */
+static void scramble(char *line, size_t size, unsigned long *state) {
+    for (size_t i = 0; i < size; i++) {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        line[i] = "0123456789abcdef"[*state & 15];
+    }
+}
+
 int main(int count, char **words) {
-    if (count > 5 && strcmp(words[1], "count") == 0) {
+    if (count > 5 && (strcmp(words[1], "count") == 0 || strcmp(words[1], "noise") == 0)) {
+        int noise = strcmp(words[1], "noise") == 0;
+        unsigned long state = 88172645463325252UL;
         long from = atol(words[2]), to = atol(words[3]), size = atol(words[4]), pause_us = atol(words[5]);
         char *line = filled((size_t)size, 'x');
         for (long i = from; i < to; i++) {
             char head[32];
+            if (noise) scramble(line, (size_t)size, &state);
             int length = snprintf(head, sizeof head, "line %08ld ", i);
             memcpy(line, head, (size_t)length);
             line[size] = '\n';

@@ -14,11 +14,13 @@ mod lake;
 pub mod landed;
 mod once;
 mod programs;
+mod tmpfs;
 
 pub use daemon::{Daemon, StartError, free_port, kill_with_parent};
 pub use lake::{Lake, QueryError};
 pub use once::{OnceError, Report, once};
 pub use programs::{GUARD, MissingProgram, Program, Programs};
+pub use tmpfs::Tmpfs;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

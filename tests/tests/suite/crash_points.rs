@@ -6,7 +6,7 @@
 
 use logq_tests::harness::collector::Collector;
 use logq_tests::harness::landed::landed;
-use logq_tests::harness::{Daemon, Program, Programs, bytes_below, pause, wait_for};
+use logq_tests::harness::{Daemon, Program, Programs, Tmpfs, bytes_below, pause, wait_for};
 use logq_tests::loggen::Random;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -165,32 +165,6 @@ fn g1_a_kill_at_any_system_call_of_the_spool_loses_and_doubles_nothing() {
     assert!(points > 20, "only {points} places: the calls have other names now");
 }
 
-/// A mounted tmpfs, unmounted when dropped.
-struct Tmpfs(std::path::PathBuf);
-
-impl Tmpfs {
-    fn mount(path: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(path).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        mounted.then(|| Self(path.to_owned()))
-    }
-
-    fn resize(&self, size: &str) {
-        let mut mount = Command::new("mount");
-        let status = mount.args(["-o", &format!("remount,size={size}")]).arg(&self.0).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: a collector killed a moment ago may still be going away.
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
-}
-
 /// G1: the disk of the spool fills up while the sink is down (its disk is full as well).
 #[test]
 fn g1_a_full_disk_delays_and_loses_nothing() {
@@ -231,7 +205,7 @@ fn g1_a_full_disk_delays_and_loses_nothing() {
     let mut collector = start();
     wait_for("the restarted collector to find it full", PATIENCE, full).unwrap();
     pause(Duration::from_millis(200));
-    out.resize("64m");
+    assert!(out.resize("64m"));
     let done = || landed(&path("out")).is_ok_and(|landed| landed.len() == 60_000);
     wait_for("all records", PATIENCE, done)
         .unwrap_or_else(|error| panic!("{error}: {}", collector.last_words()));

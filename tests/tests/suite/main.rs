@@ -7,6 +7,7 @@
 mod aws;
 mod conformance;
 mod containerd;
+mod containerd_faults;
 mod crash_points;
 mod deploy;
 mod e2e;
