@@ -4,6 +4,7 @@
 //!
 //! * [`cloudwatch`]: CloudWatch Logs.
 //! * [`s3`]: S3, on the `s3s` crate.
+//! * [`sts`]: where credentials come from.
 //! * [`faults`]: what goes wrong, and when.
 //!
 //! A conformance suite runs the same assertions against them and against the emulator the other
@@ -12,6 +13,7 @@
 pub mod cloudwatch;
 pub mod faults;
 pub mod s3;
+pub mod sts;
 
 use bytes::Bytes;
 use faults::{Fault, Faults, Service};

@@ -9,6 +9,7 @@ mod conformance;
 mod containerd;
 mod containerd_faults;
 mod crash_points;
+mod credentials;
 mod deploy;
 mod e2e;
 mod faults;
