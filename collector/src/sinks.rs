@@ -13,9 +13,21 @@ pub mod aws_s3;
 pub mod blackhole;
 pub mod console;
 pub mod delivery;
+#[cfg(any(feature = "http", feature = "otlp"))]
+pub mod endpoint;
 pub mod file;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod landing;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+#[cfg(any(feature = "http", feature = "otlp"))]
+pub mod parcel;
 pub mod rejected;
+#[cfg(any(feature = "http", feature = "otlp"))]
+pub mod resource;
+#[cfg(any(feature = "http", feature = "otlp"))]
+pub mod shipper;
 
 use crate::config::component::{Described, Kind, Problem, Settings, read_settings};
 use crate::config::{Backoff, Config};
@@ -42,6 +54,10 @@ pub use delivery::{Delivery, Event, Object};
 pub const KINDS: &[Kind<dyn SinkConfig>] = &[
     kind::<aws_s3::AwsS3Settings>(),
     kind::<aws_cloudwatch_logs::CloudwatchSettings>(),
+    #[cfg(feature = "http")]
+    kind::<http::HttpSettings>(),
+    #[cfg(feature = "otlp")]
+    kind::<otlp::OtlpSettings>(),
     kind::<file::FileSettings>(),
     kind::<console::ConsoleSettings>(),
     kind::<blackhole::BlackholeSettings>(),
@@ -128,6 +144,14 @@ pub enum DeliveryError {
     /// The other end asks for less.
     #[error("throttled: {0}")]
     Throttled(#[source] Box<dyn StdError + Send + Sync>),
+    /// The other end fails or asks for less, and says when to come back.
+    #[error("asked to wait {after:?}: {source}")]
+    Later {
+        /// The pause it asks for.
+        after: Duration,
+        /// What it said.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -265,21 +289,31 @@ impl Context {
                 }
                 Err(error) => error,
             };
-            self.metrics.sink_errors.get_or_create(&self.label).inc();
-            self.metrics.sink_failing.get_or_create(&self.label).set(1);
-            self.progress.set_ready(false);
-            if failures == 0 {
-                tracing::error!(sink = self.name, error = %describe(&error),
-                    "delivery failed, trying again until it succeeds");
-            } else {
-                tracing::debug!(sink = self.name, failures, error = %describe(&error), "delivery failed again");
-            }
-            rest(pause(backoff, failures), &self.progress).await;
+            self.failed(backoff, failures, &error).await;
             failures = failures.saturating_add(1);
         }
     }
 
-    fn recovered(&self, failures: u32) {
+    /// Notes that an attempt failed, the first of a row loudly, and pauses.
+    pub async fn failed(&self, backoff: Backoff, failures: u32, error: &DeliveryError) {
+        self.metrics.sink_errors.get_or_create(&self.label).inc();
+        self.metrics.sink_failing.get_or_create(&self.label).set(1);
+        self.progress.set_ready(false);
+        if failures == 0 {
+            tracing::error!(sink = self.name, error = %describe(error),
+                "delivery failed, trying again until it succeeds");
+        } else {
+            tracing::debug!(sink = self.name, failures, error = %describe(error), "delivery failed again");
+        }
+        let mut wait = pause(backoff, failures);
+        if let DeliveryError::Later { after, .. } = error {
+            wait = wait.max((*after).min(LATER_MAX));
+        }
+        rest(wait, &self.progress).await;
+    }
+
+    /// Notes that an attempt succeeded after `failures`.
+    pub fn recovered(&self, failures: u32) {
         if failures > 0 {
             tracing::info!(sink = self.name, failures, "sink works again");
         }
@@ -370,6 +404,10 @@ async fn acknowledge(wiring: &Wiring, id: u64) {
         attempt = attempt.saturating_add(1);
     }
 }
+
+/// Longest pause taken on another's word: a clock that is wrong by a day must not stop delivery for
+/// a day.
+const LATER_MAX: Duration = Duration::from_secs(600);
 
 /// An error with its causes, on one line.
 pub fn describe(error: &(dyn StdError + 'static)) -> String {

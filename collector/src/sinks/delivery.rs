@@ -272,6 +272,14 @@ pub struct FrameText {
 }
 
 impl FrameText {
+    /// A frame of these lines, with the streams they describe.
+    #[cfg(test)]
+    pub fn of(text: String) -> Self {
+        let streams = text.lines().filter_map(|line| serde_json::from_str::<Stream>(line).ok());
+        let streams = streams.map(|stream| (stream.stream, Arc::new(stream))).collect();
+        Self { text, streams }
+    }
+
     /// The records of the frame, in order.
     pub fn events(&self) -> impl Iterator<Item = Event<'_>> {
         // Lines were written by this program and carry a checksum; one that does not parse would

@@ -4,5 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod fixtures;
+#[cfg(all(feature = "http", feature = "otlp"))]
+mod http_sink;
+#[cfg(all(feature = "http", feature = "otlp"))]
+mod otlp_sink;
 mod program;
+#[cfg(all(feature = "http", feature = "otlp"))]
+mod receiver;
 mod reference;

@@ -133,22 +133,22 @@ fn read(path: &Path) -> Vec<Delivered> {
 }
 
 /// A collector that does not outlive its test.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// Waits until `done`; fails when the collector ends before.
-    fn until(&mut self, done: impl Fn() -> bool) {
+    pub fn until(&mut self, done: impl Fn() -> bool) {
         while !done() {
             assert!(self.0.try_wait().unwrap().is_none(), "ended early");
             std::thread::yield_now();
         }
     }
 
-    fn terminate(mut self) -> Option<i32> {
+    pub fn terminate(mut self) -> Option<i32> {
         let id = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         self.0.wait().unwrap().code()
@@ -162,7 +162,7 @@ impl Drop for Running {
     }
 }
 
-fn pods(root: &Path) -> PathBuf {
+pub fn pods(root: &Path) -> PathBuf {
     let dir = root.join("pods/shop_api_u1/api");
     fs::create_dir_all(&dir).unwrap();
     dir
