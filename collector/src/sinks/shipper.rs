@@ -176,7 +176,7 @@ impl<W: Wire> Shipper<W> {
     /// Sends a parcel, in halves where it is refused, in the order of its records.
     async fn pass(&self, parcel: &Arc<Parcel>, digest: &str, cx: &Context) -> Pass {
         let mut pass = Pass::default();
-        let mut waiting = vec![0..parcel.len()];
+        let mut waiting = Vec::from([Range { start: 0, end: parcel.len() }]);
         while let Some(range) = waiting.pop() {
             let (answer, bytes) = self.send(parcel, range.clone(), digest, cx).await;
             let records = range.len() as u64;

@@ -19,6 +19,8 @@ struct Receiver {
     /// Attempts below this number are refused, whatever is in them.
     closed_until: usize,
     doubtful: bool,
+    /// Of every request it takes, it says this many records were not taken.
+    partial: u64,
     seen: Mutex<Seen>,
 }
 
@@ -70,7 +72,7 @@ impl Wire for Receiver {
         if self.lost.contains(&attempt) {
             return Err(DeliveryError::Service("reset".into()));
         }
-        Ok(Answer::Taken { rejected: 0 })
+        Ok(Answer::Taken { rejected: self.partial })
     }
 }
 
@@ -98,6 +100,7 @@ struct Run {
     rejected: BTreeSet<u64>,
     receiver: Arc<Receiver>,
     errors: u64,
+    metrics: String,
 }
 
 /// Ships everything to a receiver that has, or has not, taken something before.
@@ -120,7 +123,7 @@ fn run(receiver: Receiver, records: u64, size: u64, proven: bool) -> Run {
     let errors = metrics.sink_errors.get_or_create(&cx.label).get();
     let set: BTreeSet<u64> = rejected.iter().copied().collect();
     assert_eq!(set.len(), rejected.len(), "a record is rejected once");
-    Run { delivered, rejected: set, receiver: shipper.wire, errors }
+    Run { delivered, rejected: set, receiver: shipper.wire, errors, metrics: metrics.text() }
 }
 
 proptest! {
@@ -165,4 +168,16 @@ fn a_failure_that_may_be_an_outage_rejects_only_beside_what_is_taken() {
     let run = run(receiver, 20, 8, true);
     assert_eq!(run.rejected, bad);
     assert_eq!(run.delivered.records, 19);
+}
+
+#[test]
+fn records_of_a_partial_success_are_counted_and_never_more_than_were_sent() {
+    for (partial, sent, rejected) in [(3, 10, 6), (u64::MAX, 0, 16)] {
+        let run = run(Receiver { most: 9, partial, ..Receiver::default() }, 16, 8, false);
+        assert_eq!((run.delivered.records, run.delivered.rejected), (sent, rejected));
+        let counted = format!("reason=\"partial_success\"}} {rejected}\n");
+        assert!(run.metrics.contains(&counted), "{}", run.metrics);
+        assert!(run.rejected.is_empty(), "nobody knows which they were");
+        assert_eq!(run.receiver.seen.lock().unwrap().attempts, 2, "nothing is sent again");
+    }
 }
