@@ -132,6 +132,9 @@ fn read(path: &Path) -> Vec<Delivered> {
     records
 }
 
+/// Far longer than anything takes on a busy machine: a test that waits for what will not come fails.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
 /// A collector that does not outlive its test.
 pub struct Running(pub Child);
 
@@ -140,11 +143,15 @@ impl Running {
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// Waits until `done`; fails when the collector ends before.
+    /// Waits until `done`; fails when the collector ends before, or when it takes so long that it will
+    /// never be.
     pub fn until(&mut self, mut done: impl FnMut() -> bool) {
+        let started = std::time::Instant::now();
         while !done() {
             assert!(self.0.try_wait().unwrap().is_none(), "ended early");
-            std::thread::yield_now();
+            assert!(started.elapsed() < PATIENCE, "not done after {PATIENCE:?}");
+            // A look at a condition, not a hope: without a pause it would starve the collector.
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
     }
 
