@@ -48,6 +48,8 @@ pub trait SourceConfig: Described {
 pub struct Wiring {
     /// Name of the source in the configuration.
     pub name: String,
+    /// Name of the cluster, as configured.
+    pub cluster: String,
     /// Name of the node, as configured.
     pub node: String,
     /// Where sources keep notes of their own, never in the way of the spool's.

@@ -9,7 +9,9 @@ use crate::position::Fingerprint;
 use logq_schemas::landing;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use twox_hash::xxhash3_128;
 
 /// Standard stream a line was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -96,6 +98,37 @@ pub struct Meta {
     pub hints: Hints,
     /// Formats for standard output and standard error alone; they win over the one for both.
     pub parsers: [Option<String>; 2],
+    /// Whose files they are, when they are no container's.
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// Whose files they are, when their path does not tell: a part of the identity of what is in them,
+/// or two machines whose files have the same name and begin alike would seem to repeat each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the cluster, as configured.
+    pub cluster: String,
+    /// Name of the node, as configured.
+    pub node: String,
+    /// What the configuration says about them; number, `id` and `file` are given by the file.
+    pub about: landing::Stream,
+}
+
+impl Origin {
+    /// The stream of a file with this fingerprint.
+    fn stream(&self, id: Fingerprint, path: &Path) -> landing::Stream {
+        let about = &self.about;
+        let mut hasher = xxhash3_128::Hasher::new();
+        for part in
+            [&self.cluster, &self.node, &about.namespace, &about.pod, &about.pod_uid, &about.container]
+        {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part.as_bytes());
+        }
+        hasher.write(&id.0.to_le_bytes());
+        let id = Fingerprint(hasher.finish_128()).to_string();
+        landing::Stream { id, file: path.to_string_lossy().into_owned(), ..about.clone() }
+    }
 }
 
 /// How a pod wants its logs read, from its annotations.
@@ -130,9 +163,7 @@ impl Stream {
     pub fn of_file(id: Fingerprint, owner: &Owner, stdio: Stdio, path: &Path, meta: &Meta) -> Self {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if owner.pod.is_empty() {
-            // Not a container's: the path is all there is.
-            let file = path.to_string_lossy().into_owned();
-            return Self::new(landing::Stream { id: id.to_string(), file, ..landing::Stream::default() });
+            return Self::new(meta.origin.clone().unwrap_or_default().stream(id, path));
         }
         let about = landing::Stream {
             id: id.to_string(),
@@ -171,6 +202,28 @@ mod tests {
         let owner = Owner::parse("shop_api-6d5f_2a1b-3c", "api", "3.log.20261122-101500.gz").unwrap();
         assert_eq!((owner.namespace.as_str(), owner.pod.as_str()), ("shop", "api-6d5f"));
         assert_eq!((owner.pod_uid.as_str(), owner.container.as_str(), owner.restart), ("2a1b-3c", "api", 3));
+    }
+
+    #[test]
+    fn equal_files_of_two_machines_are_two_streams() {
+        let owner =
+            Owner { pod_uid: "/var/log/app".to_owned(), ..Owner::parse("a_b_c", "app", "0.log").unwrap() };
+        let owner = Owner { namespace: String::new(), pod: String::new(), ..owner };
+        let of = |cluster: &str, node: &str, pod_uid: &str| {
+            let about = landing::Stream { pod_uid: pod_uid.to_owned(), ..landing::Stream::default() };
+            let origin = Origin { cluster: cluster.to_owned(), node: node.to_owned(), about };
+            let meta = Meta { origin: Some(Arc::new(origin)), ..Meta::default() };
+            let path = Path::new("/var/log/app/app.log");
+            Stream::of_file(Fingerprint(7), &owner, Stdio::Unknown, path, &meta).about
+        };
+        let one = of("prod", "n1", "u1");
+        assert_eq!(one, of("prod", "n1", "u1"));
+        assert_eq!((one.file.as_str(), one.pod_uid.as_str()), ("/var/log/app/app.log", "u1"));
+        for other in
+            [of("dev", "n1", "u1"), of("prod", "n2", "u1"), of("prod", "n1", "u2"), of("pro", "dn1", "u1")]
+        {
+            assert_ne!(one.id, other.id);
+        }
     }
 
     #[test]

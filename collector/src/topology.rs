@@ -170,6 +170,7 @@ async fn run_once(
             progress: health.add(&format!("source {name}")),
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
+            cluster: config.cluster.clone(),
             node: config.node.clone(),
             data_dir: config.data_dir.clone(),
             name,

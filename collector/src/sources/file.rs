@@ -13,10 +13,11 @@ use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, Span, options};
 use crate::multiline::{self, MultilineSettings};
-use crate::stream::Owner;
+use crate::stream::{Meta, Origin, Owner};
 use globset::{GlobSet, GlobSetBuilder};
+use logq_schemas::landing;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -68,6 +69,55 @@ pub struct FileSettings {
     /// Quiet time after which the end of a rotated or deleted file is final.
     #[serde(default = "rotate_wait")]
     pub rotate_wait: Span,
+    /// Whose files they are.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
+}
+
+/// What is known about files that no path tells: a sidecar has it from the downward API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct About {
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Pod name.
+    pub pod: String,
+    /// Pod UID.
+    pub pod_uid: String,
+    /// Container whose files they are.
+    pub container: String,
+    /// OpenTelemetry `service.name`.
+    pub service: String,
+    /// Host, when it is not the node.
+    pub host: String,
+    /// Pod labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Further resource attributes under their OpenTelemetry names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource: BTreeMap<String, String>,
+}
+
+impl About {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn stream(&self, source: &str) -> landing::Stream {
+        let about = self.clone();
+        landing::Stream {
+            namespace: about.namespace,
+            pod: about.pod,
+            pod_uid: about.pod_uid,
+            container: about.container,
+            service: about.service,
+            host: about.host,
+            labels: about.labels,
+            resource: about.resource,
+            source: source.to_owned(),
+            ..landing::Stream::default()
+        }
+    }
 }
 
 fn utf8() -> String {
@@ -107,6 +157,9 @@ impl Settings for FileSettings {
             ("max_line_bytes", size(options::LINE_BYTES), "Longest record"),
             ("max_line_policy", text("split"), "Longer records: `split` or `truncate`, as for `kubernetes_logs`"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
+            ("about.namespace, .pod, .pod_uid, .container", none(), "Whose files they are, for a sidecar from the downward API: `pod = \"${POD_NAME}\"`. Part of the records' identity, as cluster and node are"),
+            ("about.service, .host", none(), "`service.name` and `host.name` of the records"),
+            ("about.labels, about.resource", none(), "Tables of pod labels and of further resource attributes"),
         ];
         rows.extend(multiline::rows());
         rows
@@ -147,7 +200,13 @@ impl SourceConfig for FileSettings {
         };
         let encoding = encoding_rs::Encoding::for_label(self.encoding.as_bytes());
         let encoding = encoding.filter(|encoding| *encoding != encoding_rs::UTF_8);
-        let framing = Framing { plain: true, encoding, from_end: self.read_from == ReadFrom::End };
+        let origin = Origin {
+            cluster: wiring.cluster.clone(),
+            node: wiring.node.clone(),
+            about: self.about.stream(&wiring.name),
+        };
+        let meta = Arc::new(Meta { origin: Some(Arc::new(origin)), ..Meta::default() });
+        let framing = Framing { plain: true, encoding, from_end: self.read_from == ReadFrom::End, meta };
         let oldest = self.ignore_older_secs.map(Span::duration);
         let found = Globs { roots, include, exclude, oldest };
         Reader::with(settings, Box::new(found), framing, wiring).run();

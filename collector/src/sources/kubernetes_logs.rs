@@ -220,7 +220,7 @@ struct Known {
 }
 
 /// How the bytes of files become lines.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Framing {
     /// Lines are the application's own, without what a container runtime puts before them.
     pub plain: bool,
@@ -228,6 +228,8 @@ pub(crate) struct Framing {
     pub encoding: Option<&'static encoding_rs::Encoding>,
     /// What is in files at the start is skipped.
     pub from_end: bool,
+    /// What goes with records of files that are no container's.
+    pub meta: Arc<Meta>,
 }
 
 /// The source at work: all followed files and the batch under construction.
@@ -263,6 +265,8 @@ pub(crate) struct Reader {
     closed: bool,
     /// What is known about pods; nothing when the files are not those of pods.
     pods: Option<Pods>,
+    /// What goes with records of files that are no container's.
+    meta: Arc<Meta>,
     /// Files that are not read, for now or at all, and since when.
     aside: HashMap<PathBuf, Aside>,
 }
@@ -316,6 +320,7 @@ impl Reader {
             warned: HashSet::new(),
             closed: false,
             pods: None,
+            meta: framing.meta,
             aside: HashMap::new(),
         }
     }

@@ -92,6 +92,7 @@ impl Collector {
             settings,
             crate::sources::Wiring {
                 name: "pods".into(),
+                cluster: "c".into(),
                 node: "n".into(),
                 data_dir: root.join("data"),
                 output: Output {

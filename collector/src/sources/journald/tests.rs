@@ -64,6 +64,7 @@ impl Bench {
         let hour = Span::from(Duration::from_secs(3600));
         let wiring = Wiring {
             name: "j".into(),
+            cluster: "c".into(),
             node: "n".into(),
             data_dir: dir.to_owned(),
             output: Output {

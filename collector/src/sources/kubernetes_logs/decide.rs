@@ -20,7 +20,7 @@ impl Reader {
     /// What goes with the records of a file nobody follows yet; `None` when it is not to be read,
     /// at least not now.
     pub(super) fn admit(&mut self, candidate: &Candidate) -> Option<Arc<Meta>> {
-        let Some(pods) = &self.pods else { return Some(Arc::default()) };
+        let Some(pods) = &self.pods else { return Some(self.meta.clone()) };
         let since = self.aside.get(&candidate.path).map_or_else(Instant::now, |aside| aside.since);
         let waiting = match pods.judge(&candidate.owner, candidate.modified, since.elapsed()) {
             Verdict::Read(meta) => {
