@@ -5,7 +5,7 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty};
-use logq_schemas::{Kind, Table};
+use logq_schemas::{Column, Kind, Table};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -32,11 +32,8 @@ pub enum TableError {
         /// What the table format says.
         source: Box<DeltaTableError>,
     },
-    /// It lacks columns this processor writes.
-    #[error(
-        "table `{table}` lacks the column `{column}`: it was made by an older version; \
-         write to a new lake or add the column first"
-    )]
+    /// It lacks a column that no row may lack, so that it can't be added.
+    #[error("table `{table}` lacks the column `{column}` and is none of this lake's; write to a new lake")]
     Column {
         /// The table.
         table: &'static str,
@@ -65,10 +62,10 @@ pub struct LakeTable {
 }
 
 impl LakeTable {
-    /// Opens the table, creating it when the lake has none.
+    /// Opens the table, creating it when the lake has none, and adds columns of a later version.
     ///
     /// # Errors
-    /// When the store fails, or the table lacks a column.
+    /// When the store fails, or the table lacks a column that no row may lack.
     pub async fn open(lake: &Lake, schema: &'static Table) -> Result<LakeTable, TableError> {
         let url = lake.table_url(schema.name);
         let failed =
@@ -90,20 +87,42 @@ impl LakeTable {
             }
             Err(error) => return Err(failed(error)),
         }
-        let table = LakeTable { schema, delta };
-        table.check_columns().map_err(|error| error.unwrap_or_else(failed))?;
+        let mut table = LakeTable { schema, delta };
+        table.add_columns().await.map_err(|error| error.unwrap_or_else(failed))?;
         Ok(table)
     }
 
-    fn check_columns(&self) -> Result<(), ColumnCheck> {
-        let existing = self.delta.snapshot().map_err(ColumnCheck::Delta)?.schema();
-        for column in self.schema.columns() {
-            if existing.field(column.name).is_none() {
-                let missing = TableError::Column { table: self.schema.name, column: column.name };
-                return Err(ColumnCheck::Missing(missing));
+    /// Adds the columns this version knows and the table does not: older rows read as null there, and
+    /// an older processor goes on writing without them.
+    async fn add_columns(&mut self) -> Result<(), ColumnCheck> {
+        let mut attempt = 0;
+        loop {
+            let existing = self.delta.snapshot().map_err(ColumnCheck::Delta)?.schema();
+            let lacking = |column: &&Column| existing.field(column.name).is_none();
+            let missing: Vec<&Column> = self.schema.columns().filter(lacking).collect();
+            if let Some(column) = missing.iter().find(|column| !column.nullable) {
+                let error = TableError::Column { table: self.schema.name, column: column.name };
+                return Err(ColumnCheck::Missing(error));
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<&str> = missing.iter().map(|column| column.name).collect();
+            tracing::info!(table = self.schema.name, columns = names.join(","), "table gets new columns");
+            let fields: Vec<StructField> = missing.into_iter().map(field).collect();
+            match self.delta.clone().add_columns().with_fields(fields).await {
+                Ok(delta) => self.delta = delta,
+                // Another processor may be at the same; what counts is what the table has then.
+                Err(error) => {
+                    attempt += 1;
+                    if attempt == ATTEMPTS {
+                        return Err(ColumnCheck::Delta(error));
+                    }
+                    tokio::time::sleep(jittered(BACKOFF, attempt)).await;
+                    self.delta.update_state().await.map_err(ColumnCheck::Delta)?;
+                }
             }
         }
-        Ok(())
     }
 
     /// The schema.
@@ -197,9 +216,7 @@ impl ColumnCheck {
 }
 
 async fn create(delta: &DeltaTable, schema: &Table) -> Result<(), DeltaTableError> {
-    let columns = schema.columns().map(|column| {
-        StructField::new(column.name, DataType::Primitive(primitive(column.kind)), column.nullable)
-    });
+    let columns = schema.columns().map(field);
     deltalake::operations::create::CreateBuilder::new()
         .with_log_store(delta.log_store())
         .with_table_name(schema.name)
@@ -212,6 +229,10 @@ async fn create(delta: &DeltaTable, schema: &Table) -> Result<(), DeltaTableErro
         .map(drop)
 }
 
+fn field(column: &Column) -> StructField {
+    StructField::new(column.name, DataType::Primitive(primitive(column.kind)), column.nullable)
+}
+
 fn primitive(kind: Kind) -> PrimitiveType {
     match kind {
         Kind::Text | Kind::Json => PrimitiveType::String,
@@ -222,5 +243,66 @@ fn primitive(kind: Kind) -> PrimitiveType {
         Kind::Bool => PrimitiveType::Boolean,
         Kind::Timestamp => PrimitiveType::Timestamp,
         Kind::Date => PrimitiveType::Date,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logq_schemas::tables::app_log;
+
+    /// The table as the version before its last three columns knew it.
+    static OLDER: Table =
+        Table { own: app_log::TABLE.own.split_at(app_log::TABLE.own.len() - 3).0, ..app_log::TABLE };
+
+    async fn lake() -> (tempfile::TempDir, Lake) {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let lake = Lake::open(root.path().to_str().expect("UTF-8")).await.expect("opens");
+        (root, lake)
+    }
+
+    fn columns(table: &LakeTable) -> usize {
+        table.delta.snapshot().expect("loaded").schema().fields().count()
+    }
+
+    #[tokio::test]
+    async fn a_table_of_an_older_version_gets_the_new_columns_and_the_older_writer_goes_on() {
+        let (_root, lake) = lake().await;
+        let mut older = LakeTable::open(&lake, &OLDER).await.expect("creates");
+        older.append(&[], "older", 1).await.expect("commits");
+        let all = app_log::TABLE.columns().count();
+        assert_eq!(columns(&older), all - 3);
+        let mut newer = LakeTable::open(&lake, &app_log::TABLE).await.expect("adds columns");
+        assert_eq!(columns(&newer), all);
+        older.append(&[], "older", 2).await.expect("the older writer goes on");
+        newer.append(&[], "newer", 1).await.expect("commits");
+        // Opened by either version, nothing is taken away or added again.
+        assert_eq!(columns(&LakeTable::open(&lake, &OLDER).await.expect("opens")), all);
+        let again = LakeTable::open(&lake, &app_log::TABLE).await.expect("opens");
+        assert_eq!(columns(&again), all);
+        assert_eq!(again.applied("older").await.expect("reads"), Some(2));
+        assert_eq!(again.delta.version(), newer.delta.version());
+    }
+
+    #[tokio::test]
+    async fn processors_that_start_at_once_add_the_columns_once() {
+        let (_root, lake) = lake().await;
+        LakeTable::open(&lake, &OLDER).await.expect("creates");
+        let open = || LakeTable::open(&lake, &app_log::TABLE);
+        let opened = futures::future::join_all((0..8).map(|_| open())).await;
+        let all = app_log::TABLE.columns().count();
+        for table in opened {
+            assert_eq!(columns(&table.expect("opens")), all);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_table_without_a_column_every_row_has_is_refused() {
+        // Time and day alone: anything else every row has is missing.
+        static FOREIGN: Table = Table { core: app_log::TABLE.core.split_at(2).0, own: &[], ..app_log::TABLE };
+        let (_root, lake) = lake().await;
+        LakeTable::open(&lake, &FOREIGN).await.expect("creates");
+        let error = LakeTable::open(&lake, &app_log::TABLE).await.expect_err("is refused");
+        assert!(matches!(error, TableError::Column { .. }), "{error}");
     }
 }

@@ -6,8 +6,8 @@ use crate::table::{Column, Kind, Table};
 /// One row per log record.
 pub const TABLE: Table = Table {
     name: "app_log",
-    version: 1,
-    doc: "One record of a container log. `event_uid` is the stream's identity and the byte offset in its file; `event_time` is the container runtime's time unless the body carries its own.",
+    version: 2,
+    doc: "One log record: a line of a container or a file, a journal entry, an OpenTelemetry record. `event_uid` is the stream's identity and the byte offset in its file; `event_time` is the container runtime's time unless the body carries its own.",
     specification: "https://opentelemetry.io/docs/specs/otel/logs/data-model/",
     core: CORE,
     own: OWN,
@@ -78,4 +78,24 @@ const OWN: &[Column] = &[
         "User agent, when the line is an access log.",
     ),
     optional("http_referer", Kind::Text, "", "Referer, when the line is an access log."),
+    optional(
+        "service",
+        Kind::Text,
+        "service.name",
+        "Service, systemd unit or tag, for records that name one.",
+    ),
+    optional("host", Kind::Text, "host.name", "Host the record comes from, where it names one."),
+    optional("workload", Kind::Text, "k8s.*.name", "Owner of the pod as `Kind/name`, when known."),
+    optional(
+        "file",
+        Kind::Text,
+        "log.file.path",
+        "Source file when it was first read; its name alone for a container's.",
+    ),
+    optional(
+        "resource",
+        Kind::Json,
+        "Resource",
+        "Further resource attributes under their OpenTelemetry names.",
+    ),
 ];

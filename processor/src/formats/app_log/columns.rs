@@ -10,6 +10,7 @@ use logq_schemas::body::{self, Understood};
 use logq_schemas::landing::{Header, Stream};
 use logq_schemas::tables::app_log::TABLE;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use twox_hash::XxHash3_64;
 
@@ -47,6 +48,11 @@ const HTTP_BYTES: usize = index(T, "http_bytes");
 const HTTP_DURATION_MS: usize = index(T, "http_duration_ms");
 const HTTP_USER_AGENT: usize = index(T, "http_user_agent");
 const HTTP_REFERER: usize = index(T, "http_referer");
+const SERVICE: usize = index(T, "service");
+const HOST: usize = index(T, "host");
+const WORKLOAD: usize = index(T, "workload");
+const FILE: usize = index(T, "file");
+const RESOURCE: usize = index(T, "resource");
 
 /// 2000-01-01: an earlier time in a body is a clock that was never set.
 const SANE_SINCE: i64 = 946_684_800_000_000;
@@ -125,6 +131,7 @@ pub struct Origin {
     stream: Stream,
     actor: Option<String>,
     labels: Option<String>,
+    resource: Option<String>,
     cluster: String,
     node: String,
 }
@@ -133,12 +140,16 @@ impl Origin {
     /// From the stream's line and the object's header.
     pub fn new(stream: Stream, header: &Header) -> Self {
         let actor = match (stream.namespace.as_str(), stream.pod.as_str()) {
-            (_, "") => None,
+            // No pod: the service, or the host, is who speaks.
+            (_, "") => [&stream.service, &stream.host].into_iter().find(|name| !name.is_empty()).cloned(),
             ("", pod) => Some(pod.to_owned()),
             (namespace, pod) => Some(format!("{namespace}/{pod}")),
         };
-        let labels = if stream.labels.is_empty() { None } else { serde_json::to_string(&stream.labels).ok() };
-        Self { actor, labels, cluster: header.cluster.clone(), node: header.node.clone(), stream }
+        let json = |map: &BTreeMap<String, String>| {
+            (!map.is_empty()).then(|| serde_json::to_string(map).ok()).flatten()
+        };
+        let (labels, resource) = (json(&stream.labels), json(&stream.resource));
+        Self { actor, labels, resource, cluster: header.cluster.clone(), node: header.node.clone(), stream }
     }
 }
 
@@ -217,6 +228,10 @@ fn put_origin(rows: &mut Rows, origin: &Origin) {
         (CONTAINER, &stream.container),
         (IMAGE, &stream.image),
         (STREAM, &stream.stdio),
+        (SERVICE, &stream.service),
+        (HOST, &stream.host),
+        (WORKLOAD, &stream.workload),
+        (FILE, &stream.file),
     ] {
         if !value.is_empty() {
             rows.text(column, value);
@@ -224,6 +239,7 @@ fn put_origin(rows: &mut Rows, origin: &Origin) {
     }
     rows.text_if(ACTOR, origin.actor.as_deref());
     rows.text_if(LABELS, origin.labels.as_deref());
+    rows.text_if(RESOURCE, origin.resource.as_deref());
     if let Some(restart) = stream.restart.and_then(|count| i32::try_from(count).ok()) {
         rows.int(RESTART_COUNT, restart);
     }

@@ -61,6 +61,31 @@ fn what_the_collector_parsed_has_the_last_word_and_joins_what_the_body_says() {
 }
 
 #[test]
+fn a_record_without_a_pod_keeps_what_is_known_about_it() {
+    let text = concat!(
+        r#"{"landing":1,"cluster":"c1","node":"n1"}"#,
+        "\n",
+        r#"{"stream":0,"id":"aa","file":"/var/log/app/app.log","host":"web-1","service":"checkout","source":"otlp","workload":"Deployment/api","resource":{"deployment.environment.name":"prod"}}"#,
+        "\n",
+        r#"{"s":0,"o":0,"t":"2024-05-01T10:00:00Z","b":"x"}"#,
+        "\n{\"end\":1}\n"
+    );
+    let (report, taken) = read_bytes(text.as_bytes());
+    assert_eq!(report.counts.rows, 1, "{:?}", taken.rejected);
+    for (column, expected) in [
+        ("actor", "checkout"),
+        ("service", "checkout"),
+        ("host", "web-1"),
+        ("workload", "Deployment/api"),
+        ("file", "/var/log/app/app.log"),
+        ("resource", r#"{"deployment.environment.name":"prod"}"#),
+        ("pod", "-"),
+    ] {
+        assert_eq!(taken.column(column)[0], expected, "{column}");
+    }
+}
+
+#[test]
 fn incomplete_and_unknown_landing_objects_are_reported() {
     let whole = landing_file(5);
     let without_trailer = whole.replace("{\"end\":5}\n", "");
