@@ -134,7 +134,16 @@ impl Settings for FileSettings {
 impl SourceConfig for FileSettings {
     fn run(&self, wiring: Wiring) {
         // Checked when the configuration was read.
-        let (Ok(include), Ok(exclude)) = (globs(&self.include), globs(&self.exclude)) else { return };
+        if let Some(reader) = self.reader(wiring) {
+            reader.run();
+        }
+    }
+}
+
+impl FileSettings {
+    /// The source with its files; `None` when a glob is none.
+    pub(crate) fn reader(&self, wiring: Wiring) -> Option<Reader> {
+        let (include, exclude) = (globs(&self.include).ok()?, globs(&self.exclude).ok()?);
         let roots: Vec<(PathBuf, usize)> = self.include.iter().map(|pattern| root(pattern)).collect();
         let settings = ReaderSettings {
             pods_dir: roots.first().map(|(root, _)| root.clone()).unwrap_or_default(),
@@ -150,7 +159,7 @@ impl SourceConfig for FileSettings {
         let framing = Framing { plain: true, encoding, from_end: self.read_from == ReadFrom::End };
         let oldest = self.ignore_older_secs.map(Span::duration);
         let found = Globs { roots, include, exclude, oldest };
-        Reader::with(settings, Box::new(found), framing, wiring).run();
+        Some(Reader::with(settings, Box::new(found), framing, wiring))
     }
 }
 

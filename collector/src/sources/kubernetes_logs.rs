@@ -320,6 +320,10 @@ impl Reader {
         let Some(file) = self.files.get_mut(&key) else { return false };
         match file.read(&mut self.batch, self.sequence) {
             Ok(Outcome::More) => {
+                // The other standard stream may keep a file from ever being idle.
+                if file.due().is_some_and(|due| due <= Instant::now()) {
+                    file.expire(&mut self.batch, self.sequence);
+                }
                 self.warned.remove(&file.path);
                 self.touch(key);
                 true
@@ -613,3 +617,6 @@ impl Reader {
         std::thread::current().unpark();
     }
 }
+
+#[cfg(test)]
+mod tests;

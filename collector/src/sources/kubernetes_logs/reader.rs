@@ -267,12 +267,11 @@ impl Tail {
         self.assembler.take_noted()
     }
 
-    /// Size and modification time, to recognise the file without opening it.
+    /// Size as far as it was read and modification time, to recognise the file without opening it.
+    /// What was written since the last read makes it another one, which the next scan takes up.
     pub fn stamp(&self) -> (u64, SystemTime) {
         match &self.input {
-            Input::Plain(file) => file.metadata().map_or((self.seen_to, self.modified), |metadata| {
-                (metadata.len(), metadata.modified().unwrap_or(self.modified))
-            }),
+            Input::Plain(_) => (self.offset, self.modified),
             Input::Gzip(gzip) => (gzip.size, self.modified),
         }
     }
