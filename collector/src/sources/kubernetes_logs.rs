@@ -7,8 +7,9 @@
 //! because it was renamed or compressed.
 //!
 //! Refuses: to read a file before its first line is complete (it has no identity yet), to tell two
-//! files of one container apart whose first 1,024 bytes are equal, and to guess the end of a
-//! record: a partial record waits for its `F` line as long as the file can still be written to.
+//! files of one container apart that begin alike (64 bytes beyond the first line) and have the same
+//! 64 bytes where reading left off, and to guess the end of a record: a partial record waits for its
+//! `F` line as long as the file can still be written to.
 //!
 //! One thread serves all files in turn, at most `max_read_bytes` each, so that a busy container
 //! can't starve the others. Files without news are looked at ever less often, at least every
@@ -28,7 +29,7 @@ use crate::multiline::{self, Multiline, MultilineSettings};
 use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
 use discover::{Candidate, Discover, Discovery, Key, Stage};
-use reader::{Limits, Outcome, Tail, gzip_length, identify};
+use reader::{Identified, Limits, Match, Outcome, Tail, gzip_length, identify};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -181,6 +182,8 @@ pub(crate) struct Reader {
     files: HashMap<Key, Tail>,
     /// Files being followed, by identity.
     followed: HashMap<Fingerprint, Key>,
+    /// The last generation of every head that more than one file began with.
+    generations: HashMap<Fingerprint, u32>,
     /// Files not followed that were seen in the last scan.
     known: HashMap<Key, Known>,
     /// Positions of files not followed, and when their file was last seen.
@@ -230,6 +233,13 @@ impl Reader {
             encoding: framing.encoding,
             held: Budget::new(settings.max_held_bytes.bytes()),
         };
+        let mut generations = HashMap::new();
+        for signs in wiring.positions.iter().map(|position| position.signs) {
+            if let Some(head) = signs.head {
+                let last: &mut u32 = generations.entry(head).or_default();
+                *last = signs.generation.max(*last);
+            }
+        }
         let positions = wiring.positions.iter().map(|position| (position.id, (position.clone(), now)));
         Self {
             positions: positions.collect(),
@@ -240,6 +250,7 @@ impl Reader {
             wiring,
             files: HashMap::new(),
             followed: HashMap::new(),
+            generations,
             known: HashMap::new(),
             batch: Batch::default(),
             sequence: 1,
@@ -497,21 +508,21 @@ impl Reader {
         let aged = SystemTime::now().duration_since(candidate.modified);
         let final_stage = matches!(candidate.stage, Stage::Superseded | Stage::Rotated);
         let complete = final_stage && aged.is_ok_and(|age| age >= self.limits.rotate_wait);
-        let Some((file, id)) = identify(candidate, complete, &self.limits)? else { return Ok(()) };
-        if self.followed.contains_key(&id) {
-            // The original of this copy is being followed. Looked at again once it is not.
-            return Ok(());
-        }
+        let Some(found) = identify(candidate, complete, &self.limits)? else { return Ok(()) };
+        // A copy whose original is being followed is looked at again once it is not.
+        let Some(generation) = self.recognise(candidate, &found)? else { return Ok(()) };
+        let id = found.head.generation(generation);
         let mut position = self.positions.get(&id).map(|(position, _)| position.clone());
         if position.is_none() && self.from_end && !candidate.gzip {
             let path = candidate.path.to_string_lossy().into_owned();
             let (to, time) = (candidate.size, String::new());
-            position = Some(Position { id, to, open: Vec::new(), long_line: None, time, path });
+            let signs = Default::default();
+            position = Some(Position { id, to, open: Vec::new(), long_line: None, time, path, signs });
         }
         if let Some(position) = &position {
             // A rotated copy may be shorter than what was read from the original.
             let (shorter, equal) = if candidate.gzip {
-                let (length, to) = (u64::from(gzip_length(&file)?), position.to);
+                let (length, to) = (u64::from(gzip_length(&found.file)?), position.to);
                 (length < to && to <= u64::from(u32::MAX), length == to & u64::from(u32::MAX))
             } else {
                 let rotated = candidate.stage != Stage::Current;
@@ -530,10 +541,50 @@ impl Reader {
             "following file");
         self.positions.remove(&id);
         self.known.remove(&candidate.key);
-        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits.clone(), Arc::default());
+        if generation > 0 {
+            self.generations
+                .insert(found.head, generation.max(self.generations.get(&found.head).copied().unwrap_or(0)));
+        }
+        let (limits, meta) = (self.limits.clone(), Arc::default());
+        let file = Tail::new(candidate, found, generation, position.as_ref(), limits, meta);
         self.followed.insert(id, candidate.key);
         self.files.insert(candidate.key, file);
         Ok(())
+    }
+
+    /// Which of the files with its head a file is, or the first number not taken; `None` for a copy
+    /// of one that is being followed.
+    fn recognise(&self, candidate: &Candidate, found: &Identified) -> io::Result<Option<u32>> {
+        let live = candidate.stage == Stage::Current && !candidate.gzip;
+        let length = found.plain.then_some(candidate.size);
+        let last = self.generations.get(&found.head).copied();
+        let mut taken = false;
+        let mut best: Option<(u32, u64)> = None;
+        for generation in 0..=last.unwrap_or(0) {
+            let id = found.head.generation(generation);
+            if let Some(key) = self.followed.get(&id) {
+                // A file that is written to under its own name is nobody's copy.
+                let copied = |file: &Tail| file.is_copied_by(found);
+                if !live && self.files.get(key).map_or(Ok(true), copied)? {
+                    return Ok(None);
+                }
+                taken = true;
+                continue;
+            }
+            let Some((position, _)) = self.positions.get(&id) else { continue };
+            taken = true;
+            let same = found.compare(position, length, live)? != Match::Other;
+            let claims = |(key, known): (&Key, &Known)| *key != candidate.key && known.id == Some(id);
+            if same && best.is_none_or(|(_, to)| to < position.to) && !(live && self.known.iter().any(claims))
+            {
+                best = Some((generation, position.to));
+            }
+        }
+        Ok(Some(match (best, last) {
+            (Some((generation, _)), _) => generation,
+            (None, None) if !taken => 0,
+            (None, last) => last.unwrap_or(0) + 1,
+        }))
     }
 
     /// Drops positions of files that have been gone for long, here and in the checkpoint.

@@ -4,16 +4,17 @@
 //! newline is simply read again next time, so there is no carry-over buffer. A compressed file is
 //! decoded once from the start, skipping what was read before it was compressed.
 //!
-//! After every read the head of the file is looked at again: if it still carries the same
-//! fingerprint the bytes just read belong to this file, otherwise it was truncated underneath and
-//! they are dropped unseen.
+//! Every read begins a little before the new bytes, and after it the head of the file is looked at
+//! again: if both are what they were, the bytes just read belong to this file, otherwise it was
+//! truncated underneath and they are dropped unseen. So a file that was truncated and has grown past
+//! its old size again is noticed, also when it begins with the same line as before.
 
 use super::discover::{Candidate, Key, Stage};
 use super::lines::{Assembler, Noted, Options, Window};
 use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::multiline::Multiline;
-use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, Position};
+use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, MARK_BYTES, Mark, Position, Signs};
 use crate::stream::{Meta, Owner, Stdio, Stream};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -99,6 +100,14 @@ pub struct Tail {
     pub next_look: Instant,
     /// Identity.
     pub id: Fingerprint,
+    /// Identity of its head, which other files may share.
+    pub head: Fingerprint,
+    generation: u32,
+    /// Where the head ends; what distinguishes the file from others with it follows there.
+    head_len: usize,
+    anchor: Option<Mark>,
+    /// The last bytes before `offset`; empty when they are not known.
+    tip: Vec<u8>,
     owner: Arc<Owner>,
     meta: Arc<Meta>,
     key: Key,
@@ -113,9 +122,79 @@ pub struct Tail {
     replay_to: u64,
     resumed: Option<Position>,
     reported: u64,
-    reset: bool,
     streams: [Option<Arc<Stream>>; 3],
     slots: [Option<(u64, u32)>; 3],
+}
+
+/// A file whose first line is there.
+pub struct Identified {
+    /// The file.
+    pub file: File,
+    /// Identity of its head, which other files may share.
+    pub head: Fingerprint,
+    /// Its length is that of its text: it is neither compressed nor encoded.
+    pub plain: bool,
+    head_len: usize,
+    start: Vec<u8>,
+}
+
+/// How a file compares with a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// It is another file.
+    Other,
+    /// It is the file the position is about, or a copy of it.
+    Same,
+    /// It is a copy of what was read, and shorter.
+    Shorter,
+}
+
+impl Identified {
+    /// The bytes before `end`, as many as a mark is made of; `None` when they can't be had cheaply.
+    fn before(&self, end: u64) -> io::Result<Option<Vec<u8>>> {
+        if let Some(start) = usize::try_from(end).ok().and_then(|end| self.start.get(..end)) {
+            return Ok(Some(start.to_vec()));
+        }
+        if !self.plain {
+            return Ok(None);
+        }
+        let from = end.saturating_sub(MARK_BYTES as u64);
+        let mut bytes = vec![0; usize::try_from(end - from).unwrap_or(MARK_BYTES)];
+        let len = read_at_full(&self.file, &mut bytes, from)?;
+        bytes.truncate(len);
+        Ok(Some(bytes))
+    }
+
+    fn carries(&self, mark: &Mark) -> io::Result<bool> {
+        Ok(self.before(mark.end)?.is_none_or(|before| Mark::of(mark.end, &before) == *mark))
+    }
+
+    /// Compares the file with the position of one that began with the same head. `length` is how
+    /// much text it holds, if that is known.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn compare(&self, position: &Position, length: Option<u64>, live: bool) -> io::Result<Match> {
+        let shorter = length.is_some_and(|length| length < position.to);
+        let Signs { anchor, tip, .. } = &position.signs;
+        if shorter && live {
+            return Ok(Match::Other);
+        }
+        if let Some(anchor) = anchor
+            && (anchor.end > self.start.len() as u64 || !self.carries(anchor)?)
+        {
+            return Ok(Match::Other);
+        }
+        Ok(match tip {
+            // A position of an earlier version.
+            None if shorter => Match::Shorter,
+            None => Match::Same,
+            Some(_) if shorter && anchor.is_some() => Match::Shorter,
+            Some(_) if shorter => Match::Other,
+            Some(tip) if self.carries(tip)? => Match::Same,
+            Some(_) => Match::Other,
+        })
+    }
 }
 
 /// The first bytes of a file, as far as they identify it.
@@ -125,18 +204,14 @@ pub struct Tail {
 ///
 /// # Errors
 /// When the file can't be opened, read or decoded.
-pub fn identify(
-    candidate: &Candidate,
-    complete: bool,
-    limits: &Limits,
-) -> io::Result<Option<(File, Fingerprint)>> {
+pub fn identify(candidate: &Candidate, complete: bool, limits: &Limits) -> io::Result<Option<Identified>> {
     let file = File::open(&candidate.path)?;
     let metadata = file.metadata()?;
     if (metadata.dev(), metadata.ino()) != candidate.key {
         // Renamed or replaced since the scan: the next scan sees it as it is.
         return Ok(None);
     }
-    let mut start = [0u8; HEAD_BYTES];
+    let mut start = vec![0u8; HEAD_BYTES + 1 + MARK_BYTES];
     let encoding = limits.encoding_of(&file, candidate.gzip)?;
     let len = if candidate.gzip || encoding.is_some() {
         let mut decoder = decoded(file.try_clone()?, candidate.gzip, encoding);
@@ -146,27 +221,29 @@ pub fn identify(
     } else {
         read_at_full(&file, &mut start, 0)?
     };
-    let start = &start[..len];
-    let head = match position::head(start) {
+    start.truncate(len);
+    let head = match position::head(&start) {
         Some(head) => head,
-        None if complete && !start.is_empty() => start,
+        None if complete && !start.is_empty() => &start[..],
         None => return Ok(None),
     };
-    Ok(Some((file, Fingerprint::of(&candidate.owner, head))))
+    let (head_len, head) = (head.len(), Fingerprint::of(&candidate.owner, head));
+    let plain = !candidate.gzip && encoding.is_none();
+    Ok(Some(Identified { file, head, plain, head_len, start }))
 }
 
 impl Tail {
-    /// Starts following a file, at `position` when it was read before.
+    /// Starts following a file, at `position` when it was read before. It is the `generation`th one
+    /// with its head.
     pub fn new(
         candidate: &Candidate,
-        file: File,
-        id: Fingerprint,
+        found: Identified,
+        generation: u32,
         position: Option<&Position>,
         limits: Limits,
         meta: Arc<Meta>,
     ) -> Self {
-        let reset = position.is_some_and(|position| !candidate.gzip && candidate.size < position.to);
-        let position = position.filter(|_| !reset);
+        let Identified { file, head, head_len, .. } = found;
         let offset = position.map_or(0, Position::resume_at);
         let options = limits.options(&meta);
         let assembler = match position {
@@ -186,7 +263,12 @@ impl Tail {
             path: candidate.path.clone(),
             stage: Some(candidate.stage),
             next_look: now,
-            id,
+            id: head.generation(generation),
+            head,
+            generation,
+            head_len,
+            anchor: position.and_then(|position| position.signs.anchor),
+            tip: Vec::with_capacity(MARK_BYTES),
             owner: candidate.owner.clone(),
             meta,
             key: candidate.key,
@@ -201,7 +283,6 @@ impl Tail {
             replay_to: to,
             resumed: position.cloned(),
             reported: to,
-            reset,
             streams: [None, None, None],
             slots: [None; 3],
         }
@@ -295,27 +376,21 @@ impl Tail {
             let touched = std::mem::replace(&mut self.modified, modified) != modified;
             if metadata.len() == self.seen_to {
                 // Rewritten in place to the very same length?
-                let same = !touched || self.same_head()?;
+                let same = !touched || (self.same_head()? && self.same_tip()?);
                 return Ok(if same { self.at_end() } else { Outcome::Truncated });
             }
         }
-        let start = batch.used;
-        let len = match &mut self.input {
-            Input::Plain(file) => read_at_full(file, batch.window(self.window), self.offset)?,
-            Input::Gzip(gzip) => gzip.fill(batch.window(self.window), self.offset)?,
-        };
+        let Some(window) = self.load(batch, self.window)? else { return Ok(Outcome::Truncated) };
         if !self.same_head()? {
             return Ok(Outcome::Truncated);
         }
-        let window = Window { start, end: start + len, offset: self.offset };
+        let len = window.end - window.start;
         if self.seen_to != self.offset + len as u64 || !matches!(self.input, Input::Gzip(_)) {
             self.grew = Instant::now();
         }
         self.seen_to = self.offset + len as u64;
         let consumed = self.consume(batch, window, sequence);
-        batch.used += consumed;
-        batch.raw_bytes += consumed as u64;
-        self.offset += consumed as u64;
+        self.pass(batch, window, consumed);
         let ended = match &mut self.input {
             Input::Gzip(gzip) if len < self.window && consumed == 0 => match gzip.failed.take() {
                 Some(error) => return Err(error),
@@ -333,6 +408,46 @@ impl Tail {
             self.window = (self.window * 2).min(self.limits.line_bytes);
         }
         Ok(if ended { Outcome::Ended } else { Outcome::More })
+    }
+
+    /// Reads up to `len` bytes at the offset. What is right before it is read with them: `None` when
+    /// that is not what it was.
+    fn load(&mut self, batch: &mut Batch, len: usize) -> io::Result<Option<Window>> {
+        let before = self.before();
+        let from = self.offset - before as u64;
+        let out = batch.window(before + len);
+        let got = match &mut self.input {
+            Input::Plain(file) => read_at_full(file, out, from)?,
+            Input::Gzip(gzip) => gzip.fill(out, from)?,
+        };
+        if got < before || !(self.tip.is_empty() || self.tip == out[..before]) {
+            return Ok(None);
+        }
+        let start = batch.used + before;
+        Ok(Some(Window { start, end: batch.used + got, offset: self.offset }))
+    }
+
+    /// How much of what is before the offset every read begins with.
+    fn before(&self) -> usize {
+        usize::try_from(self.offset).unwrap_or(MARK_BYTES).min(MARK_BYTES)
+    }
+
+    /// Goes on behind the first `consumed` bytes of a window.
+    fn pass(&mut self, batch: &mut Batch, window: Window, consumed: usize) {
+        let (from, end) = (window.start - self.before(), window.start + consumed);
+        let first = self.offset - self.before() as u64;
+        self.offset += consumed as u64;
+        if consumed > 0 {
+            batch.used = end;
+            batch.raw_bytes += consumed as u64;
+        }
+        self.tip.clear();
+        self.tip.extend_from_slice(&batch.data[end.saturating_sub(MARK_BYTES).max(from)..end]);
+        let anchor = (self.head_len + MARK_BYTES) as u64;
+        if self.anchor.is_none() && first <= self.head_len as u64 && anchor <= self.offset {
+            let at = from + self.head_len - usize::try_from(first).unwrap_or(0);
+            self.anchor = Some(Mark::of(anchor, &batch.data[at..at + MARK_BYTES]));
+        }
     }
 
     fn consume(&mut self, batch: &mut Batch, window: Window, sequence: u64) -> usize {
@@ -355,20 +470,16 @@ impl Tail {
     /// When the file can't be read.
     pub fn finish(&mut self, batch: &mut Batch, sequence: u64, truncated: bool) -> io::Result<()> {
         let len = if truncated { 0 } else { usize::try_from(self.behind()).unwrap_or(0) };
-        let start = batch.used;
-        let len = match &mut self.input {
-            _ if len == 0 => 0,
-            Input::Plain(file) => read_at_full(file, batch.window(len), self.offset)?,
-            Input::Gzip(gzip) => gzip.fill(batch.window(len), self.offset)?,
-        };
-        let window = Window { start, end: start + len, offset: self.offset };
+        let nothing = Window { start: batch.used, end: batch.used, offset: self.offset };
+        let loaded = if len == 0 { None } else { self.load(batch, len)? };
+        let window = loaded.unwrap_or(nothing);
         let Self { assembler, streams, slots, id, owner, path, meta, .. } = self;
         let mut stream_of =
             |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path, meta);
         assembler.finish(batch, window, &mut stream_of);
-        batch.used += len;
-        batch.raw_bytes += len as u64;
-        self.offset += len as u64;
+        if loaded.is_some() {
+            self.pass(batch, window, window.end - window.start);
+        }
         Ok(())
     }
 
@@ -384,7 +495,25 @@ impl Tail {
             long_line: self.assembler.long_line(),
             time: self.assembler.time(),
             path: self.path.to_string_lossy().into_owned(),
+            signs: Signs {
+                anchor: self.anchor,
+                tip: (!self.tip.is_empty()).then(|| Mark::of(self.offset, &self.tip)),
+                head: (self.generation > 0).then_some(self.head),
+                generation: self.generation,
+            },
         }
+    }
+
+    /// A copy of what was read of this file so far, as far as one can tell.
+    ///
+    /// # Errors
+    /// When the other file can't be read.
+    pub fn is_copied_by(&self, found: &Identified) -> io::Result<bool> {
+        let position = self.position();
+        Ok(match position.signs.anchor.or(position.signs.tip) {
+            Some(mark) => found.start.len() as u64 >= mark.end && found.carries(&mark)?,
+            None => true,
+        })
     }
 
     /// The step since the last call, for the batch that is about to be handed over. `None` while
@@ -395,7 +524,7 @@ impl Tail {
         }
         let position = self.position();
         let from = std::mem::replace(&mut self.reported, position.to);
-        Some(Advance { from, position, reset: std::mem::take(&mut self.reset), forget: false })
+        Some(Advance { from, position, reset: false, forget: false })
     }
 
     fn at_end(&self) -> Outcome {
@@ -416,7 +545,16 @@ impl Tail {
         let len = read_at_full(file, &mut start, 0)?;
         let start = &start[..len];
         let head = position::head(start).unwrap_or(start);
-        Ok(Fingerprint::of(&self.owner, head) == self.id)
+        Ok(Fingerprint::of(&self.owner, head) == self.head)
+    }
+
+    /// True when what was read last is still there.
+    fn same_tip(&self) -> io::Result<bool> {
+        let Input::Plain(file) = &self.input else { return Ok(true) };
+        let mut bytes = [0u8; MARK_BYTES];
+        let before = self.tip.len();
+        let len = read_at_full(file, &mut bytes[..before], self.offset - before as u64)?;
+        Ok(self.tip == bytes[..len])
     }
 }
 

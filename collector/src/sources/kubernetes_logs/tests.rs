@@ -157,3 +157,74 @@ fn a_trace_is_complete_after_its_timeout_although_the_other_stream_goes_on() {
     bench.turn();
     assert_eq!(bench.take(), ["java.lang.Exception: no\n\tat a.B.c(D.java:1)"]);
 }
+
+fn sorted(mut bodies: Vec<String>) -> Vec<String> {
+    bodies.sort();
+    bodies
+}
+
+#[test]
+fn a_new_file_with_the_header_of_its_predecessor_is_read_at_once() {
+    let mut bench = Bench::new("file", "rotate_wait = 3600");
+    bench.append("app.log", "time,text\n1,first\n");
+    assert_eq!(bench.read(), ["time,text", "1,first"]);
+    bench.rename("app.log", "app.log.1");
+    bench.append("app.log", "time,text\n2,second, and longer than the first\n");
+    assert_eq!(bench.read(), ["time,text", "2,second, and longer than the first"]);
+    // A neighbour of the same stem.
+    bench.append("app.csv.log", "time,text\n3,neighbour, longer than the others before it\n");
+    assert_eq!(bench.read().len(), 2);
+    bench.restart();
+    assert_eq!(bench.read(), [""; 0]);
+    for (name, text) in [("app.log", "2,more\n"), ("app.log.1", "1,more\n"), ("app.csv.log", "3,more\n")] {
+        bench.append(name, text);
+    }
+    assert_eq!(sorted(bench.read()), ["1,more", "2,more", "3,more"]);
+}
+
+#[test]
+fn a_file_emptied_and_refilled_past_its_old_size_is_read_from_its_start() {
+    for restart in [false, true] {
+        let mut bench = Bench::new("file", FINAL);
+        bench.append("app.log", "time,text\n1,first\n");
+        assert_eq!(bench.read().len(), 2);
+        let copy = fs::read(bench.path("app.log")).unwrap();
+        if restart {
+            bench.restart();
+        }
+        fs::write(bench.path("app.log.1"), copy).unwrap();
+        File::options().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+        bench.append("app.log", "time,text\n2,second and longer\n2,third\n");
+        let expected = ["time,text", "2,second and longer", "2,third"];
+        assert_eq!(bench.read(), expected, "restart {restart}");
+    }
+}
+
+#[test]
+fn copies_are_recognised_among_files_with_equal_headers() {
+    let mut bench = Bench::new("file", FINAL);
+    let rows = |n: usize| (0..20).map(|row| format!("{n},row {row} of the file\n")).collect::<String>();
+    for n in 0..3 {
+        fs::write(bench.path("app.log"), format!("time,text\n{}", rows(n))).unwrap();
+        assert_eq!(bench.read().len(), 21, "file {n}");
+        // One copy loses what was written after it.
+        let text = fs::read(bench.path("app.log")).unwrap();
+        fs::write(bench.path(&format!("app.log.{n}")), &text[..text.len() - 10 * n]).unwrap();
+        File::options().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+        assert_eq!(bench.read(), [""; 0], "copy {n}");
+    }
+    for n in 0..3 {
+        let name = format!("app.log.{n}");
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&fs::read(bench.path(&name)).unwrap()).unwrap();
+        fs::write(bench.path(&format!("{name}.gz")), packed.finish().unwrap()).unwrap();
+        fs::remove_file(bench.path(&name)).unwrap();
+    }
+    bench.restart();
+    assert_eq!(bench.read(), [""; 0]);
+    // One that was never read.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(format!("time,text\n{}", rows(7)).as_bytes()).unwrap();
+    fs::write(bench.path("app.log.7.gz"), packed.finish().unwrap()).unwrap();
+    assert_eq!(bench.read().len(), 21);
+}
