@@ -47,7 +47,7 @@ pub struct FileSettings {
     /// Where to begin.
     #[serde(default)]
     pub read_from: ReadFrom,
-    /// Files not modified for this long are left alone.
+    /// Files not modified for this long are left alone, unless they were read before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_older_secs: Option<Span>,
     /// How files are encoded.
@@ -68,6 +68,12 @@ pub struct FileSettings {
     /// Quiet time after which the end of a rotated or deleted file is final.
     #[serde(default = "rotate_wait")]
     pub rotate_wait: Span,
+    /// Bytes read from a file before the next one gets its turn.
+    #[serde(default = "read_bytes")]
+    pub max_read_bytes: ByteSize,
+    /// Files held open at most.
+    #[serde(default = "open_files")]
+    pub max_open_files: usize,
 }
 
 fn utf8() -> String {
@@ -86,6 +92,14 @@ fn split() -> LinePolicy {
     LinePolicy::Split
 }
 
+fn read_bytes() -> ByteSize {
+    ByteSize::new(options::READ_BYTES)
+}
+
+fn open_files() -> usize {
+    options::OPEN_FILES
+}
+
 fn rotate_wait() -> Span {
     Span::from(options::ROTATE_WAIT)
 }
@@ -96,17 +110,19 @@ impl Settings for FileSettings {
 
     #[rustfmt::skip]
     fn options() -> Vec<Row> {
-        use options::{none, required, size, span, text};
+        use options::{none, plain, required, size, span, text};
         let mut rows = vec![
             ("include", required(), "Globs of files to read, such as `[\"/var/log/app/*.log*\"]`; `**` crosses directories. Include rotated names, or the end of a file may be missed"),
             ("exclude", none(), "Globs of files not to read"),
             ("read_from", text("beginning"), "`beginning`, or `end`: what is in files at the first start is skipped"),
-            ("ignore_older_secs", none(), "Files not modified for this long are left alone"),
+            ("ignore_older_secs", none(), "Files not modified for this long are left alone, unless they were read before"),
             ("encoding", text("utf-8"), "A WHATWG label such as `utf-16le`, `windows-1252`, `gbk`, `shift_jis`; a byte order mark wins"),
             ("glob_minimum_cooldown", span(options::GLOB_COOLDOWN), "Time between scans for new files"),
             ("max_line_bytes", size(options::LINE_BYTES), "Longest record"),
             ("max_line_policy", text("split"), "Longer records: `split` or `truncate`, as for `kubernetes_logs`"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
+            ("max_read_bytes", size(options::READ_BYTES), "Bytes read from a file before the next one gets its turn"),
+            ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
         ];
         rows.extend(multiline::rows());
         rows
@@ -125,6 +141,10 @@ impl Settings for FileSettings {
         if encoding_rs::Encoding::for_label(self.encoding.as_bytes()).is_none() {
             let message = format!("`{}` is no known encoding; write a label such as utf-16le", self.encoding);
             return Err(problem(format!("{key}.encoding"), message));
+        }
+        within(&format!("{key}.max_read_bytes"), self.max_read_bytes, options::LINE_BYTES_RANGE)?;
+        if self.max_open_files == 0 {
+            return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
         }
         within(&format!("{key}.max_line_bytes"), self.max_line_bytes, options::LINE_BYTES_RANGE)?;
         self.multiline.check(key)
@@ -152,6 +172,8 @@ impl FileSettings {
             max_line_policy: self.max_line_policy,
             multiline: self.multiline.clone(),
             rotate_wait: self.rotate_wait,
+            max_read_bytes: self.max_read_bytes,
+            max_open_files: self.max_open_files,
             ..ReaderSettings::default()
         };
         let encoding = encoding_rs::Encoding::for_label(self.encoding.as_bytes());
@@ -250,14 +272,14 @@ impl Globs {
                 }
                 continue;
             }
-            let wanted = metadata.is_file() && self.include.is_match(&path) && !self.exclude.is_match(&path);
-            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-            if !wanted || self.oldest.is_some_and(|oldest| age > oldest) {
+            if !metadata.is_file() || !self.owns(&path) {
                 continue;
             }
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let age = SystemTime::now().duration_since(modified).unwrap_or_default();
             if seen.insert((metadata.dev(), metadata.ino())) {
-                scan.files.push(candidate(path, &metadata, modified));
+                let old = self.oldest.is_some_and(|oldest| age > oldest);
+                scan.files.push(Candidate { old, ..candidate(path, &metadata, modified) });
             }
         }
     }
@@ -279,6 +301,7 @@ fn candidate(path: PathBuf, metadata: &fs::Metadata, modified: SystemTime) -> Ca
         size: metadata.len(),
         modified,
         stage: Stage::Current,
+        old: false,
         path,
     }
 }

@@ -18,6 +18,7 @@
 pub mod cri;
 pub mod discover;
 pub mod docker;
+pub mod from_end;
 pub mod lines;
 pub mod reader;
 
@@ -29,6 +30,7 @@ use crate::multiline::{self, Multiline, MultilineSettings};
 use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
 use discover::{Candidate, Discover, Discovery, Key, Stage};
+use from_end::FromEnd;
 use reader::{Identified, Limits, Match, Outcome, Tail, gzip_length, identify};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -202,8 +204,8 @@ pub(crate) struct Reader {
     next_empty: Instant,
     /// A file could not be decided about yet: more of it, or time, must come first.
     undecided: bool,
-    /// Files of the first scan that were never read before are read from their end.
-    from_end: bool,
+    /// Which files that were never read before are read from their end.
+    from_end: FromEnd,
     warned: HashSet<PathBuf>,
     closed: bool,
 }
@@ -244,7 +246,7 @@ impl Reader {
         Self {
             positions: positions.collect(),
             discovery,
-            from_end: framing.from_end,
+            from_end: FromEnd::new(framing.from_end, &wiring.data_dir, &wiring.name),
             limits,
             settings,
             wiring,
@@ -274,12 +276,24 @@ impl Reader {
             self.turn();
         }
         self.flush();
+        self.abandon();
+    }
+
+    /// Counts what is lost by stopping: the rest of files that can't be opened again.
+    fn abandon(&self) {
+        for file in self.files.values() {
+            let Ok((bytes @ 1.., true)) = file.unread() else { continue };
+            self.wiring.metrics.source_abandoned_bytes.inc_by(bytes);
+            tracing::error!(path = %file.path.display(), bytes,
+                "stopped before a deleted file was read to its end, the rest is lost");
+        }
     }
 
     /// One turn: scan if due, one window of every file that may have news, hand over what is due.
     pub(crate) fn turn(&mut self) {
         let now = Instant::now();
         self.wiring.progress.beat();
+        self.from_end.settle();
         if self.discovery.changed() {
             self.next_scan = self.next_scan.min(self.last_scan + SCAN_MIN);
         }
@@ -460,6 +474,7 @@ impl Reader {
         let mut present = HashSet::with_capacity(scan.files.len());
         self.empty.clear();
         self.undecided = !scan.errors.is_empty();
+        let mut unread: Vec<PathBuf> = scan.errors.iter().map(|(path, _)| path.clone()).collect();
         for candidate in &scan.files {
             present.insert(candidate.key);
             if let Some(file) = self.files.get_mut(&candidate.key) {
@@ -478,8 +493,12 @@ impl Reader {
                 self.empty.push(candidate.path.clone());
                 continue;
             }
+            if candidate.old && self.positions.is_empty() {
+                continue;
+            }
             if let Err(error) = self.follow(candidate) {
                 self.warn(&candidate.path, &error, "log file can't be opened");
+                unread.push(candidate.path.clone());
             }
             let decided = self.files.contains_key(&candidate.key) || self.known.contains_key(&candidate.key);
             self.undecided |= !decided;
@@ -492,7 +511,10 @@ impl Reader {
             }
             self.known.retain(|key, _| present.contains(key));
         }
-        self.from_end = false;
+        if let Some(receipt) = self.from_end.scanned(unread) {
+            self.batch.receipts.push(receipt);
+            self.flush();
+        }
         self.forget();
         self.close_some();
         // Files that are known but not followed are only seen to change by a scan.
@@ -513,11 +535,22 @@ impl Reader {
         let Some(generation) = self.recognise(candidate, &found)? else { return Ok(()) };
         let id = found.head.generation(generation);
         let mut position = self.positions.get(&id).map(|(position, _)| position.clone());
-        if position.is_none() && self.from_end && !candidate.gzip {
+        if position.is_none() && candidate.old {
+            let Candidate { size, modified, .. } = *candidate;
+            self.known.insert(candidate.key, Known { size, modified, id: None });
+            return Ok(());
+        }
+        if position.is_none() && self.from_end.skips(&candidate.path) {
             let path = candidate.path.to_string_lossy().into_owned();
-            let (to, time) = (candidate.size, String::new());
-            let signs = Default::default();
-            position = Some(Position { id, to, open: Vec::new(), long_line: None, time, path, signs });
+            let (to, time) = (found.end(candidate, &self.limits)?, String::new());
+            let signs = found.signs(to, generation)?;
+            let skipped = Position { id, to, open: Vec::new(), long_line: None, time, path, signs };
+            let advance = Advance { from: 0, position: skipped.clone(), reset: true, forget: false };
+            self.batch.advances.push(advance);
+            self.opened.get_or_insert_with(Instant::now);
+            // So that it is known when the file is closed again without being read.
+            self.positions.insert(id, (skipped.clone(), Instant::now()));
+            position = Some(skipped);
         }
         if let Some(position) = &position {
             // A rotated copy may be shorter than what was read from the original.
@@ -617,7 +650,12 @@ impl Reader {
         if excess == 0 {
             return;
         }
-        let closable = |file: &&Tail| !file.holds_back() && !file.is_gzip() && file.quiet() > LOOK_MAX;
+        // A deleted file can't be opened again: it is closed at its end only.
+        let read = |file: &Tail| file.unread().is_ok_and(|(bytes, deleted)| bytes == 0 && !deleted);
+        let closable = |file: &&Tail| {
+            let quiet = file.stage.is_some() && file.quiet() > LOOK_MAX;
+            quiet && !file.holds_back() && !file.is_gzip() && read(file)
+        };
         let mut quiet: Vec<(Duration, Key)> =
             self.files.values().filter(closable).map(|file| (file.quiet(), file.key())).collect();
         quiet.sort_unstable_by(|a, b| b.cmp(a));

@@ -165,6 +165,52 @@ impl Identified {
         Ok(Some(bytes))
     }
 
+    /// The end of what is in the file now, for one that is read from there: behind its last whole
+    /// line, so that the first line delivered is one as well.
+    ///
+    /// # Errors
+    /// When the file can't be read or decoded.
+    pub fn end(&self, candidate: &Candidate, limits: &Limits) -> io::Result<u64> {
+        let mut chunk = [0u8; 32 * 1024];
+        if self.plain {
+            let from = candidate.size.saturating_sub(chunk.len() as u64);
+            let len = read_at_full(&self.file, &mut chunk, from)?;
+            let end = memchr::memrchr(b'\n', &chunk[..len]).map(|at| from + at as u64 + 1);
+            return Ok(end.unwrap_or(candidate.size));
+        }
+        let encoding = limits.encoding_of(&self.file, candidate.gzip)?;
+        let mut text = decoded(self.file.try_clone()?, candidate.gzip, encoding);
+        let (mut length, mut end) = (0, 0);
+        loop {
+            let len = read_full(&mut text, &mut chunk)?;
+            if let Some(at) = memchr::memrchr(b'\n', &chunk[..len]) {
+                end = length + at as u64 + 1;
+            }
+            length += len as u64;
+            if len < chunk.len() {
+                break;
+            }
+        }
+        io::Seek::rewind(&mut &self.file)?;
+        // Nothing follows the last line of a compressed file.
+        Ok(if candidate.gzip { length } else { end })
+    }
+
+    /// What tells the file from others, when it was read up to `to`.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn signs(&self, to: u64, generation: u32) -> io::Result<Signs> {
+        let anchor = self.head_len + MARK_BYTES;
+        let behind = self.start.get(..anchor).filter(|_| anchor as u64 <= to);
+        Ok(Signs {
+            anchor: behind.map(|bytes| Mark::of(anchor as u64, bytes)),
+            tip: self.before(to)?.map(|bytes| Mark::of(to, &bytes)),
+            head: (generation > 0).then_some(self.head),
+            generation,
+        })
+    }
+
     fn carries(&self, mark: &Mark) -> io::Result<bool> {
         Ok(self.before(mark.end)?.is_none_or(|before| Mark::of(mark.end, &before) == *mark))
     }
@@ -331,6 +377,18 @@ impl Tail {
         let mut stream_of =
             |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path, meta);
         assembler.expire(batch, Instant::now(), &mut stream_of)
+    }
+
+    /// Bytes of the file that were not handed over, and whether it has no name any more. As of now.
+    ///
+    /// # Errors
+    /// When the file can't be asked.
+    pub fn unread(&self) -> io::Result<(u64, bool)> {
+        let (metadata, to) = match &self.input {
+            Input::Plain(file) => (file.metadata()?, self.offset),
+            Input::Gzip(_) => return Ok((self.behind(), false)),
+        };
+        Ok((metadata.len().saturating_sub(to), metadata.nlink() == 0))
     }
 
     /// How long the file was not modified.
@@ -555,6 +613,14 @@ impl Tail {
         let before = self.tip.len();
         let len = read_at_full(file, &mut bytes[..before], self.offset - before as u64)?;
         Ok(self.tip == bytes[..len])
+    }
+}
+
+#[cfg(test)]
+impl Tail {
+    /// Pretends that nothing was added for a while.
+    pub fn age(&mut self) {
+        self.grew = self.grew.checked_sub(Duration::from_secs(60)).unwrap_or(self.grew);
     }
 }
 

@@ -105,7 +105,8 @@ impl Bench {
     /// What was delivered by the turns so far and not taken yet. Every step continues the last.
     fn take(&mut self) -> Vec<String> {
         self.reader.flush();
-        for batch in self.batches.try_iter() {
+        for mut batch in self.batches.try_iter() {
+            batch.receipts.drain(..).for_each(|receipt| receipt.send(()).unwrap());
             for record in batch.lanes.iter().flatten() {
                 self.bodies.push(String::from_utf8_lossy(batch.bytes(record.body)).into_owned());
             }
@@ -227,4 +228,84 @@ fn copies_are_recognised_among_files_with_equal_headers() {
     packed.write_all(format!("time,text\n{}", rows(7)).as_bytes()).unwrap();
     fs::write(bench.path("app.log.7.gz"), packed.finish().unwrap()).unwrap();
     assert_eq!(bench.read().len(), 21);
+}
+
+#[test]
+fn a_file_that_grows_old_is_followed_on_and_an_old_one_is_left_alone() {
+    let mut bench = Bench::new("file", "rotate_wait = 0\nignore_older_secs = 60");
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let age = |path: PathBuf| File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    bench.append("app.log", "app, one\n");
+    bench.append("older.log", "older\n");
+    age(bench.path("older.log"));
+    assert_eq!(bench.read(), ["app, one"]);
+    age(bench.path("app.log"));
+    assert_eq!(bench.read(), [""; 0]);
+    assert_eq!(bench.reader.files.len(), 1, "still followed");
+    bench.restart();
+    bench.append("app.log", "app, two\n");
+    age(bench.path("app.log"));
+    assert_eq!(bench.read(), ["app, two"]);
+}
+
+#[test]
+fn what_was_there_before_the_first_start_is_skipped_once_and_for_all() {
+    let mut bench = Bench::new("file", "rotate_wait = 0\nread_from = \"end\"");
+    bench.append("app.log", "before\nhalf of");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"long before\n").unwrap();
+    fs::write(bench.path("app.log.1.gz"), packed.finish().unwrap()).unwrap();
+    assert_eq!(bench.read(), [""; 0]);
+    bench.restart();
+    assert_eq!(bench.read(), [""; 0], "nothing new");
+    bench.append("app.log", " a line\n");
+    bench.append("new.log", "new\n");
+    assert_eq!(sorted(bench.read()), ["half of a line", "new"]);
+    // Stopped before the note: the position alone keeps what is read from being skipped.
+    fs::remove_dir_all(bench.dir.path().join("data/sources")).unwrap();
+    bench.append("app.log", "after\n");
+    bench.restart();
+    assert_eq!(bench.read(), ["after"]);
+}
+
+#[test]
+fn a_place_that_could_not_be_read_at_the_first_start_is_skipped_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || FromEnd::new(true, dir.path(), "s");
+    let mut first = start();
+    assert!(first.skips(Path::new("/logs/a")));
+    let receipt = first.scanned(vec!["/logs/b".into()]).unwrap();
+    assert!(!first.skips(Path::new("/logs/a")) && first.skips(Path::new("/logs/b/c")));
+    first.settle();
+    assert!(start().skips(Path::new("/logs/a")), "not durable yet");
+    receipt.send(()).unwrap();
+    first.settle();
+    let mut second = start();
+    assert!(!second.skips(Path::new("/logs/a")) && second.skips(Path::new("/logs/b/c")));
+    assert!(second.scanned(vec!["/logs/b".into(), "/logs/new".into()]).is_none());
+    assert!(second.scanned(Vec::new()).is_some());
+    assert!(!second.skips(Path::new("/logs/b/c")));
+}
+
+#[test]
+fn a_deleted_file_is_not_closed_before_its_end_and_what_a_stop_leaves_is_counted() {
+    let mut bench = Bench::new("file", "rotate_wait = 3600\nmax_open_files = 1");
+    for name in ["a.log", "b.log", "c.log"] {
+        bench.append(name, format!("{name}\n"));
+    }
+    assert_eq!(bench.read().len(), 3);
+    let writer = |name: &str| OpenOptions::new().append(true).open(bench.path(name)).unwrap();
+    let (mut deleted, mut moved) = (writer("a.log"), writer("b.log"));
+    for (name, writer) in [("a.log", &mut deleted), ("b.log", &mut moved)] {
+        // Not seen by a look yet when the scan decides what to close.
+        writer.write_all(b"late\n").unwrap();
+        fs::remove_file(bench.path(name)).unwrap();
+    }
+    bench.reader.files.values_mut().for_each(Tail::age);
+    bench.reader.scan();
+    assert_eq!(bench.reader.files.len(), 2, "only c.log is closed");
+    assert_eq!(bench.read(), ["late", "late"]);
+    deleted.write_all(b"lost\n").unwrap();
+    bench.reader.abandon();
+    assert_eq!(bench.metrics.source_abandoned_bytes.get(), 5);
 }
