@@ -100,6 +100,10 @@ pub struct Signs {
     /// How many files with this head were known before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
+    /// For a file that is not UTF-8: its length in bytes when the position was taken, or less while
+    /// some of its text was left over. Zero when that is not known.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub raw: u64,
 }
 
 impl Signs {
@@ -107,6 +111,10 @@ impl Signs {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+fn is_none(length: &u64) -> bool {
+    *length == 0
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -31,7 +31,7 @@ use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
 use discover::{Candidate, Discover, Discovery, Key, Stage};
 use from_end::FromEnd;
-use reader::{Identified, Limits, Match, Outcome, Tail, gzip_length, identify};
+use reader::{Identified, Limits, Match, Outcome, Tail, identify};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -554,13 +554,9 @@ impl Reader {
         }
         if let Some(position) = &position {
             // A rotated copy may be shorter than what was read from the original.
-            let (shorter, equal) = if candidate.gzip {
-                let (length, to) = (u64::from(gzip_length(&found.file)?), position.to);
-                (length < to && to <= u64::from(u32::MAX), length == to & u64::from(u32::MAX))
-            } else {
-                let rotated = candidate.stage != Stage::Current;
-                (rotated && candidate.size < position.to, rotated && candidate.size == position.to)
-            };
+            let (shorter, equal) = found.against(position);
+            let ended = candidate.gzip || candidate.stage != Stage::Current;
+            let (shorter, equal) = (ended && shorter, ended && equal);
             if shorter || (equal && position.open.is_empty() && position.long_line.is_none()) {
                 let Candidate { size, modified, .. } = *candidate;
                 self.known.insert(candidate.key, Known { size, modified, id: Some(id) });
@@ -589,7 +585,6 @@ impl Reader {
     /// of one that is being followed.
     fn recognise(&self, candidate: &Candidate, found: &Identified) -> io::Result<Option<u32>> {
         let live = candidate.stage == Stage::Current && !candidate.gzip;
-        let length = found.plain.then_some(candidate.size);
         let last = self.generations.get(&found.head).copied();
         let mut taken = false;
         let mut best: Option<(u32, u64)> = None;
@@ -606,7 +601,7 @@ impl Reader {
             }
             let Some((position, _)) = self.positions.get(&id) else { continue };
             taken = true;
-            let same = found.compare(position, length, live)? != Match::Other;
+            let same = found.compare(position, live)? != Match::Other;
             let claims = |(key, known): (&Key, &Known)| *key != candidate.key && known.id == Some(id);
             if same && best.is_none_or(|(_, to)| to < position.to) && !(live && self.known.iter().any(claims))
             {
@@ -662,9 +657,7 @@ impl Reader {
         for (_, key) in quiet.into_iter().take(excess) {
             if let Some(file) = self.files.remove(&key) {
                 let (size, modified) = file.stamp();
-                if size == file.position().to {
-                    self.known.insert(key, Known { size, modified, id: Some(file.id) });
-                }
+                self.known.insert(key, Known { size, modified, id: Some(file.id) });
                 self.release(key, file);
             }
         }

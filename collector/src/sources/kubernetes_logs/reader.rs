@@ -88,6 +88,7 @@ impl Limits {
 enum Input {
     Plain(File),
     Gzip(Box<Gzip>),
+    Encoded(Box<Encoded>),
 }
 
 /// A file being followed.
@@ -134,6 +135,10 @@ pub struct Identified {
     pub head: Fingerprint,
     /// Its length is that of its text: it is neither compressed nor encoded.
     pub plain: bool,
+    encoded: bool,
+    gzip: bool,
+    /// Bytes it holds, uncompressed; modulo 4 GiB when it is compressed.
+    length: u64,
     head_len: usize,
     start: Vec<u8>,
 }
@@ -208,6 +213,7 @@ impl Identified {
             tip: self.before(to)?.map(|bytes| Mark::of(to, &bytes)),
             head: (generation > 0).then_some(self.head),
             generation,
+            raw: if self.encoded { self.length.saturating_sub(1) } else { 0 },
         })
     }
 
@@ -215,13 +221,23 @@ impl Identified {
         Ok(self.before(mark.end)?.is_none_or(|before| Mark::of(mark.end, &before) == *mark))
     }
 
-    /// Compares the file with the position of one that began with the same head. `length` is how
-    /// much text it holds, if that is known.
+    /// Whether the file holds less than was read up to a position, and whether just as much.
+    pub fn against(&self, position: &Position) -> (bool, bool) {
+        let (length, to) = (self.length, if self.encoded { position.signs.raw } else { position.to });
+        match (self.encoded && to == 0, self.gzip) {
+            (true, _) => (false, false),
+            (_, true) => (length < to && to <= u64::from(u32::MAX), length == to & u64::from(u32::MAX)),
+            (_, false) => (length < to, length == to),
+        }
+    }
+
+    /// Compares the file with the position of one that began with the same head.
     ///
     /// # Errors
     /// When the file can't be read.
-    pub fn compare(&self, position: &Position, length: Option<u64>, live: bool) -> io::Result<Match> {
-        let shorter = length.is_some_and(|length| length < position.to);
+    pub fn compare(&self, position: &Position, live: bool) -> io::Result<Match> {
+        // The length of a compressed file is not to be trusted while it is being written.
+        let shorter = !self.gzip && self.against(position).0;
         let Signs { anchor, tip, .. } = &position.signs;
         if shorter && live {
             return Ok(Match::Other);
@@ -274,8 +290,10 @@ pub fn identify(candidate: &Candidate, complete: bool, limits: &Limits) -> io::R
         None => return Ok(None),
     };
     let (head_len, head) = (head.len(), Fingerprint::of(&candidate.owner, head));
-    let plain = !candidate.gzip && encoding.is_none();
-    Ok(Some(Identified { file, head, plain, head_len, start }))
+    let (gzip, encoded) = (candidate.gzip, encoding.is_some());
+    let length = if gzip { u64::from(gzip_length(&file)?) } else { candidate.size };
+    let plain = !gzip && !encoded;
+    Ok(Some(Identified { file, head, plain, encoded, gzip, length, head_len, start }))
 }
 
 impl Tail {
@@ -298,10 +316,10 @@ impl Tail {
         };
         // It was read a moment ago to identify the file.
         let encoding = limits.encoding_of(&file, candidate.gzip).unwrap_or(limits.encoding);
-        let input = if candidate.gzip || encoding.is_some() {
-            Input::Gzip(Box::new(Gzip::new(file, candidate.gzip, encoding)))
-        } else {
-            Input::Plain(file)
+        let input = match encoding {
+            _ if candidate.gzip => Input::Gzip(Box::new(Gzip::new(file, encoding))),
+            Some(encoding) => Input::Encoded(Box::new(Encoded::new(file, encoding))),
+            None => Input::Plain(file),
         };
         let to = position.map_or(0, |position| position.to);
         let now = Instant::now();
@@ -387,6 +405,8 @@ impl Tail {
         let (metadata, to) = match &self.input {
             Input::Plain(file) => (file.metadata()?, self.offset),
             Input::Gzip(_) => return Ok((self.behind(), false)),
+            // What is decoded but not handed over is less than a line.
+            Input::Encoded(encoded) => (encoded.file.metadata()?, encoded.raw),
         };
         Ok((metadata.len().saturating_sub(to), metadata.nlink() == 0))
     }
@@ -411,13 +431,14 @@ impl Tail {
     pub fn stamp(&self) -> (u64, SystemTime) {
         match &self.input {
             Input::Plain(_) => (self.offset, self.modified),
+            Input::Encoded(encoded) => (encoded.raw, self.modified),
             Input::Gzip(gzip) => (gzip.size, self.modified),
         }
     }
 
     /// The file is compressed.
     pub fn is_gzip(&self) -> bool {
-        matches!(&self.input, Input::Gzip(gzip) if !gzip.live)
+        matches!(&self.input, Input::Gzip(_))
     }
 
     /// Reads one window into the batch.
@@ -425,14 +446,19 @@ impl Tail {
     /// # Errors
     /// When the file can't be read; nothing was consumed then.
     pub fn read(&mut self, batch: &mut Batch, sequence: u64) -> io::Result<Outcome> {
-        if let Input::Plain(file) = &self.input {
+        let live = match &self.input {
+            Input::Plain(file) => Some((file, self.seen_to, true)),
+            Input::Encoded(encoded) => Some((&encoded.file, encoded.raw, self.seen_to == encoded.end())),
+            Input::Gzip(_) => None,
+        };
+        if let Some((file, to, all)) = live {
             let metadata = file.metadata()?;
-            if metadata.len() < self.seen_to {
+            if metadata.len() < to {
                 return Ok(Outcome::Truncated);
             }
             let modified = metadata.modified().unwrap_or(self.modified);
             let touched = std::mem::replace(&mut self.modified, modified) != modified;
-            if metadata.len() == self.seen_to {
+            if metadata.len() == to && all {
                 // Rewritten in place to the very same length?
                 let same = !touched || (self.same_head()? && self.same_tip()?);
                 return Ok(if same { self.at_end() } else { Outcome::Truncated });
@@ -452,8 +478,6 @@ impl Tail {
         let ended = match &mut self.input {
             Input::Gzip(gzip) if len < self.window && consumed == 0 => match gzip.failed.take() {
                 Some(error) => return Err(error),
-                // More may be written to it.
-                None if gzip.live => return Ok(self.at_end()),
                 None => true,
             },
             _ => false,
@@ -477,6 +501,10 @@ impl Tail {
         let got = match &mut self.input {
             Input::Plain(file) => read_at_full(file, out, from)?,
             Input::Gzip(gzip) => gzip.fill(out, from)?,
+            Input::Encoded(encoded) => match encoded.fill(out, from)? {
+                Some(got) => got,
+                None => return Ok(None),
+            },
         };
         if got < before || !(self.tip.is_empty() || self.tip == out[..before]) {
             return Ok(None);
@@ -527,6 +555,10 @@ impl Tail {
     /// # Errors
     /// When the file can't be read.
     pub fn finish(&mut self, batch: &mut Batch, sequence: u64, truncated: bool) -> io::Result<()> {
+        if let Input::Encoded(encoded) = &mut self.input {
+            encoded.decode(&[], true);
+            self.seen_to = encoded.end();
+        }
         let len = if truncated { 0 } else { usize::try_from(self.behind()).unwrap_or(0) };
         let nothing = Window { start: batch.used, end: batch.used, offset: self.offset };
         let loaded = if len == 0 { None } else { self.load(batch, len)? };
@@ -558,7 +590,19 @@ impl Tail {
                 tip: (!self.tip.is_empty()).then(|| Mark::of(self.offset, &self.tip)),
                 head: (self.generation > 0).then_some(self.head),
                 generation: self.generation,
+                raw: self.raw(),
             },
+        }
+    }
+
+    fn raw(&self) -> u64 {
+        let resumed = self.resumed.as_ref().filter(|resumed| resumed.to == self.offset);
+        match &self.input {
+            Input::Encoded(encoded) => {
+                encoded.raw - u64::from(encoded.raw > 0 && encoded.end() > self.offset)
+            }
+            Input::Gzip(_) => resumed.map_or(0, |resumed| resumed.signs.raw),
+            Input::Plain(_) => 0,
         }
     }
 
@@ -598,7 +642,11 @@ impl Tail {
     /// True when the file still begins with what it was identified by. A compressed file is never
     /// rewritten in place.
     fn same_head(&self) -> io::Result<bool> {
-        let Input::Plain(file) = &self.input else { return Ok(true) };
+        let file = match &self.input {
+            Input::Plain(file) => file,
+            Input::Encoded(encoded) => return encoded.same_start(),
+            Input::Gzip(_) => return Ok(true),
+        };
         let mut start = [0u8; HEAD_BYTES];
         let len = read_at_full(file, &mut start, 0)?;
         let start = &start[..len];
@@ -608,11 +656,14 @@ impl Tail {
 
     /// True when what was read last is still there.
     fn same_tip(&self) -> io::Result<bool> {
-        let Input::Plain(file) = &self.input else { return Ok(true) };
+        let (file, tip, end) = match &self.input {
+            Input::Plain(file) => (file, &self.tip, self.offset),
+            Input::Encoded(encoded) => (&encoded.file, &encoded.tip, encoded.raw),
+            Input::Gzip(_) => return Ok(true),
+        };
         let mut bytes = [0u8; MARK_BYTES];
-        let before = self.tip.len();
-        let len = read_at_full(file, &mut bytes[..before], self.offset - before as u64)?;
-        Ok(self.tip == bytes[..len])
+        let len = read_at_full(file, &mut bytes[..tip.len()], end - tip.len() as u64)?;
+        Ok(*tip == bytes[..len])
     }
 }
 
@@ -662,7 +713,8 @@ fn decoded(file: File, gzip: bool, encoding: Option<&'static encoding_rs::Encodi
         if gzip { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
     match encoding {
         Some(encoding) => {
-            Box::new(Decoded { bytes, decoder: encoding.new_decoder(), text: Vec::new(), at: 0 })
+            let decoder = encoding.new_decoder();
+            Box::new(Decoded { bytes, decoder, text: Vec::new(), at: 0, ended: false })
         }
         None => bytes,
     }
@@ -675,25 +727,19 @@ struct Decoded {
     decoder: encoding_rs::Decoder,
     text: Vec<u8>,
     at: usize,
+    ended: bool,
 }
 
 impl Read for Decoded {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.text.len() {
+        // Half a character gives no text yet: the rest comes with the next bytes.
+        while self.at == self.text.len() && !self.ended {
             let mut raw = [0; 4096];
             let len = self.bytes.read(&mut raw)?;
-            if len == 0 {
-                return Ok(0);
-            }
-            // Large enough for every expansion, so that all input is taken at once.
-            self.text.resize(self.decoder.max_utf8_buffer_length(len).unwrap_or(4 * len + 16), 0);
-            let (_, _, written, _) = self.decoder.decode_to_utf8(&raw[..len], &mut self.text, false);
-            self.text.truncate(written);
+            self.ended = len == 0;
+            self.text.clear();
             self.at = 0;
-            if written == 0 {
-                // Half a character: the rest comes with the next bytes.
-                return self.read(out);
-            }
+            decode(&mut self.decoder, &raw[..len], self.ended, &mut self.text);
         }
         let len = out.len().min(self.text.len() - self.at);
         out[..len].copy_from_slice(&self.text[self.at..self.at + len]);
@@ -702,11 +748,100 @@ impl Read for Decoded {
     }
 }
 
-/// A file that has to be decoded, front to back.
+/// Adds the text of some more bytes, and of half a character left over when they are the last.
+fn decode(decoder: &mut encoding_rs::Decoder, raw: &[u8], last: bool, text: &mut Vec<u8>) {
+    let from = text.len();
+    // Large enough for every expansion, so that all input is taken at once.
+    let most = decoder.max_utf8_buffer_length(raw.len()).unwrap_or(4 * raw.len() + 16);
+    text.resize(from + most, 0);
+    let (_, _, written, _) = decoder.decode_to_utf8(raw, &mut text[from..], last);
+    text.truncate(from + written);
+}
+
+/// A file of another encoding that is still written to. Everything outside counts bytes of its text;
+/// what the file system says about it is compared with the bytes that were decoded.
+struct Encoded {
+    file: File,
+    decoder: encoding_rs::Decoder,
+    /// Bytes of the file that were decoded.
+    raw: u64,
+    /// How the file begins, to notice that it was rewritten.
+    start: Vec<u8>,
+    /// The last bytes before `raw`.
+    tip: Vec<u8>,
+    /// Text from `at` on that may be asked for again.
+    text: Vec<u8>,
+    at: u64,
+    ended: bool,
+}
+
+impl Encoded {
+    fn new(file: File, encoding: &'static encoding_rs::Encoding) -> Self {
+        let mut start = vec![0; HEAD_BYTES];
+        // It was read a moment ago; if not now, the next read says why.
+        let len = read_at_full(&file, &mut start, 0).unwrap_or(0);
+        start.truncate(len);
+        let (decoder, tip) = (encoding.new_decoder(), Vec::with_capacity(MARK_BYTES));
+        Self { file, decoder, raw: 0, start, tip, text: Vec::new(), at: 0, ended: false }
+    }
+
+    /// Where the text ends that was decoded so far.
+    fn end(&self) -> u64 {
+        self.at + self.text.len() as u64
+    }
+
+    fn same_start(&self) -> io::Result<bool> {
+        let mut bytes = [0; HEAD_BYTES];
+        let len = read_at_full(&self.file, &mut bytes[..self.start.len()], 0)?;
+        Ok(self.start == bytes[..len])
+    }
+
+    /// Fills `out` with text from `offset` on, which goes back no further than before. `None` when
+    /// the file was truncated underneath.
+    fn fill(&mut self, out: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let mut chunk = [0u8; MARK_BYTES + 32 * 1024];
+        loop {
+            let done = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            let done = done.min(self.text.len());
+            self.text.drain(..done);
+            self.at += done as u64;
+            if self.end() >= offset + out.len() as u64 {
+                break;
+            }
+            let before = self.tip.len();
+            let wanted = &mut chunk[..before + 32 * 1024];
+            let whole = wanted.len();
+            let len = read_at_full(&self.file, wanted, self.raw - before as u64)?;
+            if len < before || wanted[..before] != self.tip {
+                return Ok(None);
+            }
+            self.decode(&chunk[before..len], false);
+            self.raw += (len - before) as u64;
+            self.tip.clear();
+            self.tip.extend_from_slice(&chunk[len.saturating_sub(MARK_BYTES)..len]);
+            if len < whole {
+                break;
+            }
+        }
+        // The end of a line that the last bytes completed may be all there is before the offset.
+        let done = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let text = self.text.get(done..).unwrap_or_default();
+        let len = out.len().min(text.len());
+        out[..len].copy_from_slice(&text[..len]);
+        Ok(Some(len))
+    }
+
+    fn decode(&mut self, raw: &[u8], last: bool) {
+        if !self.ended {
+            decode(&mut self.decoder, raw, last, &mut self.text);
+        }
+        self.ended |= last;
+    }
+}
+
+/// A compressed file, decoded front to back.
 struct Gzip {
     decoder: Box<dyn Read + Send>,
-    /// It is not compressed, so more may be written to it.
-    live: bool,
     size: u64,
     buffer: Vec<u8>,
     at: u64,
@@ -716,10 +851,10 @@ struct Gzip {
 }
 
 impl Gzip {
-    fn new(file: File, gzip: bool, encoding: Option<&'static encoding_rs::Encoding>) -> Self {
+    fn new(file: File, encoding: Option<&'static encoding_rs::Encoding>) -> Self {
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        let decoder = decoded(file, gzip, encoding);
-        Self { decoder, live: !gzip, size, buffer: Vec::new(), at: 0, ended: false, failed: None }
+        let decoder = decoded(file, true, encoding);
+        Self { decoder, size, buffer: Vec::new(), at: 0, ended: false, failed: None }
     }
 
     /// Fills `out` with decoded bytes from `offset` on, which never goes back.
@@ -729,7 +864,6 @@ impl Gzip {
         while !self.ended && self.at + (self.buffer.len() as u64) < end {
             self.discard(offset);
             match self.decoder.read(&mut chunk) {
-                Ok(0) if self.live => break,
                 Ok(0) => self.ended = true,
                 Ok(len) => self.buffer.extend_from_slice(&chunk[..len]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -309,3 +309,32 @@ fn a_deleted_file_is_not_closed_before_its_end_and_what_a_stop_leaves_is_counted
     bench.reader.abandon();
     assert_eq!(bench.metrics.source_abandoned_bytes.get(), 5);
 }
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn an_encoded_file_is_followed_through_truncation_rotation_and_restart() {
+    let mut bench = Bench::new("file", "rotate_wait = 0\nencoding = \"utf-16le\"");
+    let rows = |name: &str| utf16(&format!("time,text\n{}", format!("{name},ä row of the file\n").repeat(9)));
+    bench.append("app.log", rows("1"));
+    assert_eq!(bench.read().len(), 10);
+    // Emptied and refilled, first past the old size, then below it.
+    for (name, more) in [("2", "2,more\n"), ("3", "")] {
+        File::options().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+        bench.append("app.log", [rows(name), utf16(more)].concat());
+        assert_eq!(bench.read().len(), 10 + usize::from(!more.is_empty()), "{name}");
+    }
+    bench.restart();
+    assert_eq!(bench.read(), [""; 0]);
+    bench.rename("app.log", "app.log.1");
+    bench.append("app.log", [rows("4"), utf16("4,last"), vec![b'x']].concat());
+    assert_eq!(bench.read().len(), 10);
+    bench.restart();
+    bench.rename("app.log", "app.log.2");
+    bench.append("app.log", rows("5"));
+    let seen = bench.read();
+    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert!(seen.contains(&"4,last\u{fffd}".to_owned()), "half a character is not swallowed: {seen:?}");
+}
