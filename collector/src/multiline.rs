@@ -90,7 +90,7 @@ pub fn rows() -> Vec<Row> {
     use options::{none, size, span, text};
     let default = MultilineSettings::default();
     vec![
-        ("multiline.mode", text("none"), "Joins lines of one record: `auto` (stack traces of all known languages), one or several of `java`, `dotnet`, `node`, `python`, `go`, `ruby`, `php`, `dart`, or `custom`. A pod's annotation `logq.dev/multiline` wins"),
+        ("multiline.mode", text("none"), "Joins lines of one record: `auto` (stack traces of all known languages), one or several of `java`, `dotnet`, `node`, `python`, `go`, `ruby`, `php`, `rust`, `dart`, or `custom`. A pod's annotation `logq.dev/multiline` wins"),
         ("multiline.start_pattern", none(), "With `custom`: what the first line of a record matches"),
         ("multiline.condition_pattern", none(), "With `custom`: what `condition` is about"),
         ("multiline.condition", text("continue_through"), "With `custom`: `continue_through`, `continue_past`, `halt_before`, `halt_with`, as in Vector"),

@@ -17,12 +17,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use twox_hash::xxhash3_128;
+use twox_hash::{xxhash3_64, xxhash3_128};
 
 /// Bytes of a file that take part in its fingerprint: the first line without its newline, or the
 /// first 1,024 bytes when the line is longer. Enough to hold the runtime's nanosecond timestamp and
 /// most of a line, small enough to be checked again after every read.
 pub const HEAD_BYTES: usize = 1024;
+
+/// Bytes before a place in a file that a [`Mark`] is made of.
+pub const MARK_BYTES: usize = 64;
 
 /// 128-bit identity of a file's content and owner.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +52,73 @@ impl Fingerprint {
         }
         Self(hasher.finish_128())
     }
+}
+
+impl Fingerprint {
+    /// The identity of the `number`th file with this head; the first one is number 0.
+    pub fn generation(self, number: u32) -> Self {
+        if number == 0 {
+            return self;
+        }
+        let mut hasher = xxhash3_128::Hasher::new();
+        hasher.write(&self.0.to_le_bytes());
+        hasher.write(&number.to_le_bytes());
+        Self(hasher.finish_128())
+    }
+}
+
+/// What a file holds right before a place: tells files apart that begin alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The place: an offset.
+    pub end: u64,
+    /// Hash over at most [`MARK_BYTES`] before it.
+    pub hash: u64,
+}
+
+impl Mark {
+    /// The mark at `end`, given at least [`MARK_BYTES`] before it, or all there are.
+    pub fn of(end: u64, before: &[u8]) -> Self {
+        let bytes = &before[before.len().saturating_sub(MARK_BYTES)..];
+        Self { end, hash: xxhash3_64::Hasher::oneshot(bytes) }
+    }
+}
+
+/// What tells a file from others with the same head, such as those that all begin with the line
+/// that names their columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Signs {
+    /// The bytes behind the head. Absent until there are enough of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Mark>,
+    /// The bytes before the position. Absent in positions of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<Mark>,
+    /// Identity of the head, when the file is not the first one with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Fingerprint>,
+    /// How many files with this head were known before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
+    /// For a file that is not UTF-8: its length in bytes when the position was taken, or less while
+    /// some of its text was left over. Zero when that is not known.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub raw: u64,
+}
+
+impl Signs {
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_none(length: &u64) -> bool {
+    *length == 0
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The part of `start` (the first bytes of a file) that identifies it: `None` until the file holds
@@ -127,6 +197,9 @@ pub struct Position {
     /// Where the file was last seen: a hint for people, never used to identify it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
+    /// What tells it from files that begin alike.
+    #[serde(default, skip_serializing_if = "Signs::is_empty")]
+    pub signs: Signs,
 }
 
 impl Position {
@@ -310,6 +383,7 @@ mod tests {
             long_line: None,
             time: String::new(),
             path: String::new(),
+            signs: Signs::default(),
         }
     }
 

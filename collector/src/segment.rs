@@ -286,6 +286,7 @@ mod tests {
             long_line: None,
             time: String::new(),
             path: "0.log".into(),
+            signs: crate::position::Signs::default(),
         };
         Footer {
             time: "2026-11-22T10:00:00Z".into(),

@@ -29,12 +29,21 @@ pub enum State {
     DartFrame,
     DartBlank,
     DartText,
+    NodeFields,
+    NodeEnd,
+    PythonGroup,
+    PhpBlank,
+    RustPanic,
+    RustMessage,
+    RustFrame,
+    RustEnd,
 }
 
 use State::{
     DartBlank, DartFrame, DartMessage, DartText, GoBlank, GoFile, GoFunction, GoMessage, GoRoutine, GoSignal,
-    JavaBlank, JavaFrame, JavaMessage, JavaNested, PhpFrame, PhpMessage, PythonBlank, PythonChained,
-    PythonCode, PythonEnd, PythonTrace, RubyBlank, RubyFrame, RubyMessage, Start,
+    JavaBlank, JavaFrame, JavaMessage, JavaNested, NodeEnd, NodeFields, PhpBlank, PhpFrame, PhpMessage,
+    PythonBlank, PythonChained, PythonCode, PythonEnd, PythonGroup, PythonTrace, RubyBlank, RubyFrame,
+    RubyMessage, RustEnd, RustFrame, RustMessage, RustPanic, Start,
 };
 
 /// The set with the start state only.
@@ -45,6 +54,7 @@ pub const TENTATIVE_SET: u64 = 1 << JavaBlank as u8
     | 1 << PythonBlank as u8
     | 1 << GoBlank as u8
     | 1 << RubyBlank as u8
+    | 1 << PhpBlank as u8
     | 1 << DartBlank as u8
     | 1 << DartText as u8;
 
@@ -80,6 +90,14 @@ const JAVA: &[Rule] = &[
     rule(&[JavaMessage, JavaFrame], r"^[\t ]*\.\.\. [0-9]+ (?:more|common frames omitted)", JavaFrame),
     rule(&[JavaMessage, JavaFrame], r"^[\t ]*-+> [A-Za-z_.]+(?:Exception|Error):", JavaMessage),
     rule(&[JavaMessage, JavaFrame], r"^[\t ]+- locked <", JavaFrame),
+    rule(&[JavaMessage, JavaFrame], r"^[\t ]*\[CIRCULAR REFERENCE:", JavaFrame),
+    // Inner exceptions of an AggregateException, with a blank line between them.
+    rule(&[JavaFrame], r"^\r?$", JavaBlank),
+    rule(&[JavaMessage, JavaFrame, JavaBlank], r"^[\t ]*-+> \(Inner Exception #[0-9]+\) ", JavaMessage),
+    // Node prints what else an error holds, its cause among it, in braces behind the last frame.
+    rule(&[JavaMessage, JavaFrame], r"^[\t ]+at .*\{\r?$", NodeFields),
+    rule(&[NodeFields], r"^[\t ]+[^\s]", NodeFields),
+    rule(&[NodeFields], r"^\}\r?$", NodeEnd),
 ];
 
 const PYTHON: &[Rule] = &[
@@ -90,7 +108,14 @@ const PYTHON: &[Rule] = &[
     // Markers of Python 3.11 and repeated frames of a recursion.
     rule(&[PythonTrace, PythonCode], r"^[\t ]+(?:[~^]+|\[Previous line repeated)", PythonCode),
     rule(&[PythonTrace, PythonCode], r"^(?:[^\s.():]+\.)*[^\s.():]+(?::|\r?$)", PythonEnd),
-    rule(&[PythonEnd], r"^\r?$", PythonBlank),
+    rule(&[PythonEnd, PythonGroup], r"^\r?$", PythonBlank),
+    // An exception group (3.11): every line behind the first begins with a line that is drawn.
+    rule(
+        &[PythonChained, PythonBlank],
+        r"^[\t ]*\+ Exception Group Traceback \(most recent call last\):\r?$",
+        PythonTrace,
+    ),
+    rule(&[PythonTrace, PythonGroup], r"^[\t ]*(?:\|(?: |\r?$)|\+-[-+]+)", PythonGroup),
     rule(
         &[PythonBlank],
         r"^(?:During handling of the above exception|The above exception was the direct cause)",
@@ -108,6 +133,9 @@ const PHP: &[Rule] = &[
     rule(&[PhpMessage], r"^Stack trace:", PhpFrame),
     rule(&[PhpFrame], r"^(?:PHP +[0-9]+\.|#[0-9]+ )", PhpFrame),
     rule(&[PhpFrame], r"^\s+thrown in ", PhpFrame),
+    // The exception that followed from the one above.
+    rule(&[PhpFrame], r"^\r?$", PhpBlank),
+    rule(&[PhpFrame, PhpBlank], r"^Next [A-Za-z_\\]+", PhpMessage),
 ];
 
 const GO: &[Rule] = &[
@@ -119,7 +147,20 @@ const GO: &[Rule] = &[
     rule(&[GoMessage, GoSignal, GoBlank, GoRoutine], r"^goroutine [0-9]+ \[[^\]]+\]:\r?$", GoFunction),
     rule(&[GoFunction, GoFile], r"^(?:[^\s.:]+\.)*[^\s.():]+\(|^created by |^[^\s]+\.[^\s]+\(", GoFunction),
     rule(&[GoFunction], r"^\s+[^\s]", GoFile),
+    rule(&[GoFile, GoFunction], r"^\.\.\.(?:additional|[0-9]+) frames elided\.\.\.", GoFile),
     rule(&[GoFile, GoFunction, GoBlank], r"^(?:rax|rbx|rip|eflags|cs|fs|gs)\s+0x|^exit status ", GoFile),
+];
+
+const RUST: &[Rule] = &[
+    rule(&[Start], r"^thread '[^']*'(?: \([0-9]+\))? panicked at .*:[0-9]+:[0-9]+:\r?$", RustPanic),
+    // Before 1.73 the message came first, in the same line.
+    rule(&[Start], r"^thread '[^']*' panicked at '.*', .*:[0-9]+:[0-9]+\r?$", RustMessage),
+    rule(&[RustPanic], r"[^\s]", RustMessage),
+    // What an assertion compared.
+    rule(&[RustMessage], r"^\s+(?:left|right): ", RustMessage),
+    rule(&[RustMessage], r"^stack backtrace:\r?$", RustFrame),
+    rule(&[RustFrame], r"^\s+(?:[0-9]+: |at )", RustFrame),
+    rule(&[RustMessage, RustFrame], r"^note: (?:run with|[Ss]ome details)", RustEnd),
 ];
 
 const RUBY: &[Rule] = &[
@@ -152,5 +193,6 @@ pub const LANGUAGES: &[Language] = &[
     Language { name: "go", aliases: &["golang"], rules: GO },
     Language { name: "ruby", aliases: &["rails"], rules: RUBY },
     Language { name: "php", aliases: &[], rules: PHP },
+    Language { name: "rust", aliases: &[], rules: RUST },
     Language { name: "dart", aliases: &[], rules: DART },
 ];

@@ -146,3 +146,59 @@ fn however_many_hints_pods_make_up_each_is_obeyed_and_few_are_remembered() {
     assert!(multiline.rules(Some("go")).is_some());
     assert!(multiline.compiled.lock().unwrap().len() <= HINTS_MAX);
 }
+
+#[test]
+fn nested_and_grouped_traces_are_one_record() {
+    let auto = settings("auto").rules().unwrap().unwrap();
+    for (name, text) in [
+        (
+            "python",
+            "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in <module>\n  \
+             |     raise group\n  | ExceptionGroup: two (2 sub-exceptions)\n  \
+             +-+---------------- 1 ----------------\n    | Traceback (most recent call last):\n    \
+             |   File \"a.py\", line 1, in f\n    | ValueError: 1\n    \
+             +---------------- 2 ----------------\n    | TypeError: 2\n    \
+             +------------------------------------\nnext",
+        ),
+        (
+            "node",
+            "Error: outer\n    at f (/a.js:1:2)\n    at g (/a.js:2:2) {\n  code: 'E',\n  [cause]: Error: inner\n      \
+             at h (/a.js:3:2) {\n    info: [ 1 ]\n  }\n}\nnext",
+        ),
+        (
+            "go",
+            "runtime: stack\nfatal error: stack overflow\n\ngoroutine 1 [running]:\nmain.f(0x1)\n\t/a.go:1 +0x1\n\
+             ...additional frames elided...\ncreated by main.main\n\t/a.go:3 +0x2\nnext",
+        ),
+        (
+            "dotnet",
+            "System.AggregateException: two\n ---> System.Exception: 1\n   at A.B() in /a.cs:line 3\n   \
+             --- End of inner exception stack trace ---\n   at A.C()\n \
+             ---> (Inner Exception #1) System.Exception: 2\n   at A.D()<---\n\n \
+             ---> (Inner Exception #2) System.Exception: 3\n   at A.E()<---\nnext",
+        ),
+        (
+            "java",
+            "java.lang.Exception: a\n\tat a.B.c(D.java:1)\n\t[CIRCULAR REFERENCE:java.lang.Exception: a]\nnext",
+        ),
+        (
+            "php",
+            "PHP Fatal error:  Uncaught Exception: a in /a.php:3\nStack trace:\n#0 {main}\n\n\
+             Next App\\Failure: b in /a.php:5\nStack trace:\n#0 {main}\n  thrown in /a.php on line 5\nnext",
+        ),
+        (
+            "rust",
+            "thread 'main' (12) panicked at src/main.rs:2:5:\nassertion `left == right` failed\n  left: 1\n \
+             right: 2\nstack backtrace:\n   0: rust_begin_unwind\n             at /rustc/lib.rs:1:2\n\
+             note: Some details are omitted\nnext",
+        ),
+        ("rust", "thread 'main' panicked at 'no', src/main.rs:2:5\nnote: run with `RUST_BACKTRACE=1`\nnext"),
+    ] {
+        let own = settings(name).rules().unwrap().unwrap();
+        let lines = text.lines().skip(usize::from(name == "go")).collect::<Vec<_>>();
+        for rules in [&auto, &own] {
+            let records = group(rules, &lines);
+            assert_eq!((records.len(), records[1..].concat().as_str()), (2, "next"), "{name}: {records:#?}");
+        }
+    }
+}

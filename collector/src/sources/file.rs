@@ -48,7 +48,7 @@ pub struct FileSettings {
     /// Where to begin.
     #[serde(default)]
     pub read_from: ReadFrom,
-    /// Files not modified for this long are left alone.
+    /// Files not modified for this long are left alone, unless they were read before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_older_secs: Option<Span>,
     /// How files are encoded.
@@ -69,6 +69,12 @@ pub struct FileSettings {
     /// Quiet time after which the end of a rotated or deleted file is final.
     #[serde(default = "rotate_wait")]
     pub rotate_wait: Span,
+    /// Bytes read from a file before the next one gets its turn.
+    #[serde(default = "read_bytes")]
+    pub max_read_bytes: ByteSize,
+    /// Files held open at most.
+    #[serde(default = "open_files")]
+    pub max_open_files: usize,
     /// Whose files they are.
     #[serde(default, skip_serializing_if = "About::is_empty")]
     pub about: About,
@@ -136,6 +142,14 @@ fn split() -> LinePolicy {
     LinePolicy::Split
 }
 
+fn read_bytes() -> ByteSize {
+    ByteSize::new(options::READ_BYTES)
+}
+
+fn open_files() -> usize {
+    options::OPEN_FILES
+}
+
 fn rotate_wait() -> Span {
     Span::from(options::ROTATE_WAIT)
 }
@@ -146,12 +160,12 @@ impl Settings for FileSettings {
 
     #[rustfmt::skip]
     fn options() -> Vec<Row> {
-        use options::{none, required, size, span, text};
+        use options::{none, plain, required, size, span, text};
         let mut rows = vec![
             ("include", required(), "Globs of files to read, such as `[\"/var/log/app/*.log*\"]`; `**` crosses directories. Include rotated names, or the end of a file may be missed"),
             ("exclude", none(), "Globs of files not to read"),
             ("read_from", text("beginning"), "`beginning`, or `end`: what is in files at the first start is skipped"),
-            ("ignore_older_secs", none(), "Files not modified for this long are left alone"),
+            ("ignore_older_secs", none(), "Files not modified for this long are left alone, unless they were read before"),
             ("encoding", text("utf-8"), "A WHATWG label such as `utf-16le`, `windows-1252`, `gbk`, `shift_jis`; a byte order mark wins"),
             ("glob_minimum_cooldown", span(options::GLOB_COOLDOWN), "Time between scans for new files"),
             ("max_line_bytes", size(options::LINE_BYTES), "Longest record"),
@@ -160,6 +174,8 @@ impl Settings for FileSettings {
             ("about.namespace, .pod, .pod_uid, .container", none(), "Whose files they are, for a sidecar from the downward API: `pod = \"${POD_NAME}\"`. Part of the records' identity, as cluster and node are"),
             ("about.service, .host", none(), "`service.name` and `host.name` of the records"),
             ("about.labels, about.resource", none(), "Tables of pod labels and of further resource attributes"),
+            ("max_read_bytes", size(options::READ_BYTES), "Bytes read from a file before the next one gets its turn"),
+            ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
         ];
         rows.extend(multiline::rows());
         rows
@@ -179,6 +195,10 @@ impl Settings for FileSettings {
             let message = format!("`{}` is no known encoding; write a label such as utf-16le", self.encoding);
             return Err(problem(format!("{key}.encoding"), message));
         }
+        within(&format!("{key}.max_read_bytes"), self.max_read_bytes, options::LINE_BYTES_RANGE)?;
+        if self.max_open_files == 0 {
+            return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
+        }
         within(&format!("{key}.max_line_bytes"), self.max_line_bytes, options::LINE_BYTES_RANGE)?;
         self.multiline.check(key)
     }
@@ -187,7 +207,16 @@ impl Settings for FileSettings {
 impl SourceConfig for FileSettings {
     fn run(&self, wiring: Wiring) {
         // Checked when the configuration was read.
-        let (Ok(include), Ok(exclude)) = (globs(&self.include), globs(&self.exclude)) else { return };
+        if let Some(reader) = self.reader(wiring) {
+            reader.run();
+        }
+    }
+}
+
+impl FileSettings {
+    /// The source with its files; `None` when a glob is none.
+    pub(crate) fn reader(&self, wiring: Wiring) -> Option<Reader> {
+        let (include, exclude) = (globs(&self.include).ok()?, globs(&self.exclude).ok()?);
         let roots: Vec<(PathBuf, usize)> = self.include.iter().map(|pattern| root(pattern)).collect();
         let settings = ReaderSettings {
             pods_dir: roots.first().map(|(root, _)| root.clone()).unwrap_or_default(),
@@ -196,6 +225,8 @@ impl SourceConfig for FileSettings {
             max_line_policy: self.max_line_policy,
             multiline: self.multiline.clone(),
             rotate_wait: self.rotate_wait,
+            max_read_bytes: self.max_read_bytes,
+            max_open_files: self.max_open_files,
             ..ReaderSettings::default()
         };
         let encoding = encoding_rs::Encoding::for_label(self.encoding.as_bytes());
@@ -209,7 +240,7 @@ impl SourceConfig for FileSettings {
         let framing = Framing { plain: true, encoding, from_end: self.read_from == ReadFrom::End, meta };
         let oldest = self.ignore_older_secs.map(Span::duration);
         let found = Globs { roots, include, exclude, oldest };
-        Reader::with(settings, Box::new(found), framing, wiring).run();
+        Some(Reader::with(settings, Box::new(found), framing, wiring))
     }
 }
 
@@ -300,14 +331,14 @@ impl Globs {
                 }
                 continue;
             }
-            let wanted = metadata.is_file() && self.include.is_match(&path) && !self.exclude.is_match(&path);
-            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-            if !wanted || self.oldest.is_some_and(|oldest| age > oldest) {
+            if !metadata.is_file() || !self.owns(&path) {
                 continue;
             }
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let age = SystemTime::now().duration_since(modified).unwrap_or_default();
             if seen.insert((metadata.dev(), metadata.ino())) {
-                scan.files.push(candidate(path, &metadata, modified));
+                let old = self.oldest.is_some_and(|oldest| age > oldest);
+                scan.files.push(Candidate { old, ..candidate(path, &metadata, modified) });
             }
         }
     }
@@ -329,6 +360,7 @@ fn candidate(path: PathBuf, metadata: &fs::Metadata, modified: SystemTime) -> Ca
         size: metadata.len(),
         modified,
         stage: Stage::Current,
+        old: false,
         path,
     }
 }

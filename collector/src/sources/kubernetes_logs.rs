@@ -8,8 +8,9 @@
 //! records, and decides which are read.
 //!
 //! Refuses: to read a file before its first line is complete (it has no identity yet), to tell two
-//! files of one container apart whose first 1,024 bytes are equal, and to guess the end of a
-//! record: a partial record waits for its `F` line as long as the file can still be written to.
+//! files of one container apart that begin alike (64 bytes beyond the first line) and have the same
+//! 64 bytes where reading left off, and to guess the end of a record: a partial record waits for its
+//! `F` line as long as the file can still be written to.
 //!
 //! One thread serves all files in turn, at most `max_read_bytes` each, so that a busy container
 //! can't starve the others. Files without news are looked at ever less often, at least every
@@ -19,6 +20,7 @@ pub mod cri;
 mod decide;
 pub mod discover;
 pub mod docker;
+pub mod from_end;
 pub mod lines;
 pub mod reader;
 
@@ -34,7 +36,8 @@ use crate::sources::{SourceConfig, Wiring};
 use crate::stream::Meta;
 use decide::Aside;
 use discover::{Candidate, Discover, Discovery, Key, Stage};
-use reader::{Limits, Outcome, Tail, gzip_length, identify};
+use from_end::FromEnd;
+use reader::{Identified, Limits, Match, Outcome, Tail, identify};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -241,6 +244,8 @@ pub(crate) struct Reader {
     files: HashMap<Key, Tail>,
     /// Files being followed, by identity.
     followed: HashMap<Fingerprint, Key>,
+    /// The last generation of every head that more than one file began with.
+    generations: HashMap<Fingerprint, u32>,
     /// Files not followed that were seen in the last scan.
     known: HashMap<Key, Known>,
     /// Positions of files not followed, and when their file was last seen.
@@ -259,8 +264,8 @@ pub(crate) struct Reader {
     next_empty: Instant,
     /// A file could not be decided about yet: more of it, or time, must come first.
     undecided: bool,
-    /// Files of the first scan that were never read before are read from their end.
-    from_end: bool,
+    /// Which files that were never read before are read from their end.
+    from_end: FromEnd,
     warned: HashSet<PathBuf>,
     closed: bool,
     /// What is known about pods; nothing when the files are not those of pods.
@@ -296,16 +301,24 @@ impl Reader {
             encoding: framing.encoding,
             held: Budget::new(settings.max_held_bytes.bytes()),
         };
+        let mut generations = HashMap::new();
+        for signs in wiring.positions.iter().map(|position| position.signs) {
+            if let Some(head) = signs.head {
+                let last: &mut u32 = generations.entry(head).or_default();
+                *last = signs.generation.max(*last);
+            }
+        }
         let positions = wiring.positions.iter().map(|position| (position.id, (position.clone(), now)));
         Self {
             positions: positions.collect(),
             discovery,
-            from_end: framing.from_end,
+            from_end: FromEnd::new(framing.from_end, &wiring.data_dir, &wiring.name),
             limits,
             settings,
             wiring,
             files: HashMap::new(),
             followed: HashMap::new(),
+            generations,
             known: HashMap::new(),
             batch: Batch::default(),
             sequence: 1,
@@ -338,12 +351,24 @@ impl Reader {
             self.turn();
         }
         self.flush();
+        self.abandon();
+    }
+
+    /// Counts what is lost by stopping: the rest of files that can't be opened again.
+    fn abandon(&self) {
+        for file in self.files.values() {
+            let Ok((bytes @ 1.., true)) = file.unread() else { continue };
+            self.wiring.metrics.source_abandoned_bytes.inc_by(bytes);
+            tracing::error!(path = %file.path.display(), bytes,
+                "stopped before a deleted file was read to its end, the rest is lost");
+        }
     }
 
     /// One turn: scan if due, one window of every file that may have news, hand over what is due.
     pub(crate) fn turn(&mut self) {
         let now = Instant::now();
         self.wiring.progress.beat();
+        self.from_end.settle();
         if self.discovery.changed() {
             self.next_scan = self.next_scan.min(self.last_scan + SCAN_MIN);
         }
@@ -396,6 +421,10 @@ impl Reader {
         let Some(file) = self.files.get_mut(&key) else { return false };
         match file.read(&mut self.batch, self.sequence) {
             Ok(Outcome::More) => {
+                // The other standard stream may keep a file from ever being idle.
+                if file.due().is_some_and(|due| due <= Instant::now()) {
+                    file.expire(&mut self.batch, self.sequence);
+                }
                 self.warned.remove(&file.path);
                 self.touch(key);
                 true
@@ -521,6 +550,7 @@ impl Reader {
         let mut present = HashSet::with_capacity(scan.files.len());
         self.empty.clear();
         self.undecided = !scan.errors.is_empty();
+        let mut unread: Vec<PathBuf> = scan.errors.iter().map(|(path, _)| path.clone()).collect();
         for candidate in &scan.files {
             present.insert(candidate.key);
             if let Some(file) = self.files.get_mut(&candidate.key) {
@@ -539,9 +569,13 @@ impl Reader {
                 self.empty.push(candidate.path.clone());
                 continue;
             }
+            if candidate.old && self.positions.is_empty() {
+                continue;
+            }
             let Some(meta) = self.admit(candidate) else { continue };
             if let Err(error) = self.follow(candidate, meta) {
                 self.warn(&candidate.path, &error, "log file can't be opened");
+                unread.push(candidate.path.clone());
             }
             let decided = self.files.contains_key(&candidate.key) || self.known.contains_key(&candidate.key);
             self.undecided |= !decided;
@@ -554,8 +588,11 @@ impl Reader {
             }
             self.known.retain(|key, _| present.contains(key));
         }
-        self.from_end = false;
         self.sweep(&scan);
+        if let Some(receipt) = self.from_end.scanned(unread) {
+            self.batch.receipts.push(receipt);
+            self.flush();
+        }
         self.forget();
         self.close_some();
         // Files that are known but not followed are only seen to change by a scan.
@@ -571,26 +608,33 @@ impl Reader {
         let aged = SystemTime::now().duration_since(candidate.modified);
         let final_stage = matches!(candidate.stage, Stage::Superseded | Stage::Rotated);
         let complete = final_stage && aged.is_ok_and(|age| age >= self.limits.rotate_wait);
-        let Some((file, id)) = identify(candidate, complete, &self.limits)? else { return Ok(()) };
-        if self.followed.contains_key(&id) {
-            // The original of this copy is being followed. Looked at again once it is not.
+        let Some(found) = identify(candidate, complete, &self.limits)? else { return Ok(()) };
+        // A copy whose original is being followed is looked at again once it is not.
+        let Some(generation) = self.recognise(candidate, &found)? else { return Ok(()) };
+        let id = found.head.generation(generation);
+        let mut position = self.positions.get(&id).map(|(position, _)| position.clone());
+        if position.is_none() && candidate.old {
+            let Candidate { size, modified, .. } = *candidate;
+            self.known.insert(candidate.key, Known { size, modified, id: None });
             return Ok(());
         }
-        let mut position = self.positions.get(&id).map(|(position, _)| position.clone());
-        if position.is_none() && self.from_end && !candidate.gzip {
+        if position.is_none() && self.from_end.skips(&candidate.path) {
             let path = candidate.path.to_string_lossy().into_owned();
-            let (to, time) = (candidate.size, String::new());
-            position = Some(Position { id, to, open: Vec::new(), long_line: None, time, path });
+            let (to, time) = (found.end(candidate, &self.limits)?, String::new());
+            let signs = found.signs(to, generation)?;
+            let skipped = Position { id, to, open: Vec::new(), long_line: None, time, path, signs };
+            let advance = Advance { from: 0, position: skipped.clone(), reset: true, forget: false };
+            self.batch.advances.push(advance);
+            self.opened.get_or_insert_with(Instant::now);
+            // So that it is known when the file is closed again without being read.
+            self.positions.insert(id, (skipped.clone(), Instant::now()));
+            position = Some(skipped);
         }
         if let Some(position) = &position {
             // A rotated copy may be shorter than what was read from the original.
-            let (shorter, equal) = if candidate.gzip {
-                let (length, to) = (u64::from(gzip_length(&file)?), position.to);
-                (length < to && to <= u64::from(u32::MAX), length == to & u64::from(u32::MAX))
-            } else {
-                let rotated = candidate.stage != Stage::Current;
-                (rotated && candidate.size < position.to, rotated && candidate.size == position.to)
-            };
+            let (shorter, equal) = found.against(position);
+            let ended = candidate.gzip || candidate.stage != Stage::Current;
+            let (shorter, equal) = (ended && shorter, ended && equal);
             if shorter || (equal && position.open.is_empty() && position.long_line.is_none()) {
                 let Candidate { size, modified, .. } = *candidate;
                 self.known.insert(candidate.key, Known { size, modified, id: Some(id) });
@@ -604,10 +648,49 @@ impl Reader {
             "following file");
         self.positions.remove(&id);
         self.known.remove(&candidate.key);
-        let file = Tail::new(candidate, file, id, position.as_ref(), self.limits.clone(), meta);
+        if generation > 0 {
+            self.generations
+                .insert(found.head, generation.max(self.generations.get(&found.head).copied().unwrap_or(0)));
+        }
+        let limits = self.limits.clone();
+        let file = Tail::new(candidate, found, generation, position.as_ref(), limits, meta);
         self.followed.insert(id, candidate.key);
         self.files.insert(candidate.key, file);
         Ok(())
+    }
+
+    /// Which of the files with its head a file is, or the first number not taken; `None` for a copy
+    /// of one that is being followed.
+    fn recognise(&self, candidate: &Candidate, found: &Identified) -> io::Result<Option<u32>> {
+        let live = candidate.stage == Stage::Current && !candidate.gzip;
+        let last = self.generations.get(&found.head).copied();
+        let mut taken = false;
+        let mut best: Option<(u32, u64)> = None;
+        for generation in 0..=last.unwrap_or(0) {
+            let id = found.head.generation(generation);
+            if let Some(key) = self.followed.get(&id) {
+                // A file that is written to under its own name is nobody's copy.
+                let copied = |file: &Tail| file.is_copied_by(found);
+                if !live && self.files.get(key).map_or(Ok(true), copied)? {
+                    return Ok(None);
+                }
+                taken = true;
+                continue;
+            }
+            let Some((position, _)) = self.positions.get(&id) else { continue };
+            taken = true;
+            let same = found.compare(position, live)? != Match::Other;
+            let claims = |(key, known): (&Key, &Known)| *key != candidate.key && known.id == Some(id);
+            if same && best.is_none_or(|(_, to)| to < position.to) && !(live && self.known.iter().any(claims))
+            {
+                best = Some((generation, position.to));
+            }
+        }
+        Ok(Some(match (best, last) {
+            (Some((generation, _)), _) => generation,
+            (None, None) if !taken => 0,
+            (None, last) => last.unwrap_or(0) + 1,
+        }))
     }
 
     /// Drops positions of files that have been gone for long, here and in the checkpoint.
@@ -640,16 +723,19 @@ impl Reader {
         if excess == 0 {
             return;
         }
-        let closable = |file: &&Tail| !file.holds_back() && !file.is_gzip() && file.quiet() > LOOK_MAX;
+        // A deleted file can't be opened again: it is closed at its end only.
+        let read = |file: &Tail| file.unread().is_ok_and(|(bytes, deleted)| bytes == 0 && !deleted);
+        let closable = |file: &&Tail| {
+            let quiet = file.stage.is_some() && file.quiet() > LOOK_MAX;
+            quiet && !file.holds_back() && !file.is_gzip() && read(file)
+        };
         let mut quiet: Vec<(Duration, Key)> =
             self.files.values().filter(closable).map(|file| (file.quiet(), file.key())).collect();
         quiet.sort_unstable_by(|a, b| b.cmp(a));
         for (_, key) in quiet.into_iter().take(excess) {
             if let Some(file) = self.files.remove(&key) {
                 let (size, modified) = file.stamp();
-                if size == file.position().to {
-                    self.known.insert(key, Known { size, modified, id: Some(file.id) });
-                }
+                self.known.insert(key, Known { size, modified, id: Some(file.id) });
                 self.release(key, file);
             }
         }
@@ -691,3 +777,6 @@ impl Reader {
         std::thread::current().unpark();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,7 @@ fn batch(id: u128, from: u64, to: u64) -> Batch {
         long_line: None,
         time: String::new(),
         path: String::new(),
+        signs: crate::position::Signs::default(),
     };
     let record = Record {
         stream: 0,

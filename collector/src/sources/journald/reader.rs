@@ -61,6 +61,7 @@ impl Followed {
             long_line: None,
             time: String::new(),
             path: format!("{PATH_PREFIX}{}", self.path.display()),
+            signs: crate::position::Signs::default(),
         }
     }
 }

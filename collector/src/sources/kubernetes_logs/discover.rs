@@ -62,6 +62,8 @@ pub struct Candidate {
     pub stage: Stage,
     /// It is compressed.
     pub gzip: bool,
+    /// It was not modified for so long that only what is known of it already is read on.
+    pub old: bool,
 }
 
 #[derive(Debug)]
@@ -212,6 +214,7 @@ impl Discovery {
                 modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                 stage,
                 gzip: kind == Kind::Gzip,
+                old: false,
             });
         }
     }

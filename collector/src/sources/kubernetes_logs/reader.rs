@@ -4,16 +4,17 @@
 //! newline is simply read again next time, so there is no carry-over buffer. A compressed file is
 //! decoded once from the start, skipping what was read before it was compressed.
 //!
-//! After every read the head of the file is looked at again: if it still carries the same
-//! fingerprint the bytes just read belong to this file, otherwise it was truncated underneath and
-//! they are dropped unseen.
+//! Every read begins a little before the new bytes, and after it the head of the file is looked at
+//! again: if both are what they were, the bytes just read belong to this file, otherwise it was
+//! truncated underneath and they are dropped unseen. So a file that was truncated and has grown past
+//! its old size again is noticed, also when it begins with the same line as before.
 
 use super::discover::{Candidate, Key, Stage};
 use super::lines::{Assembler, Noted, Options, Window};
 use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::multiline::Multiline;
-use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, Position};
+use crate::position::{self, Advance, Fingerprint, HEAD_BYTES, MARK_BYTES, Mark, Position, Signs};
 use crate::stream::{Meta, Owner, Stdio, Stream};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -87,6 +88,7 @@ impl Limits {
 enum Input {
     Plain(File),
     Gzip(Box<Gzip>),
+    Encoded(Box<Encoded>),
 }
 
 /// A file being followed.
@@ -99,6 +101,14 @@ pub struct Tail {
     pub next_look: Instant,
     /// Identity.
     pub id: Fingerprint,
+    /// Identity of its head, which other files may share.
+    pub head: Fingerprint,
+    generation: u32,
+    /// Where the head ends; what distinguishes the file from others with it follows there.
+    head_len: usize,
+    anchor: Option<Mark>,
+    /// The last bytes before `offset`; empty when they are not known.
+    tip: Vec<u8>,
     owner: Arc<Owner>,
     meta: Arc<Meta>,
     key: Key,
@@ -113,9 +123,140 @@ pub struct Tail {
     replay_to: u64,
     resumed: Option<Position>,
     reported: u64,
-    reset: bool,
     streams: [Option<Arc<Stream>>; 3],
     slots: [Option<(u64, u32)>; 3],
+}
+
+/// A file whose first line is there.
+pub struct Identified {
+    /// The file.
+    pub file: File,
+    /// Identity of its head, which other files may share.
+    pub head: Fingerprint,
+    /// Its length is that of its text: it is neither compressed nor encoded.
+    pub plain: bool,
+    encoded: bool,
+    gzip: bool,
+    /// Bytes it holds, uncompressed; modulo 4 GiB when it is compressed.
+    length: u64,
+    head_len: usize,
+    start: Vec<u8>,
+}
+
+/// How a file compares with a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// It is another file.
+    Other,
+    /// It is the file the position is about, or a copy of it.
+    Same,
+    /// It is a copy of what was read, and shorter.
+    Shorter,
+}
+
+impl Identified {
+    /// The bytes before `end`, as many as a mark is made of; `None` when they can't be had cheaply.
+    fn before(&self, end: u64) -> io::Result<Option<Vec<u8>>> {
+        if let Some(start) = usize::try_from(end).ok().and_then(|end| self.start.get(..end)) {
+            return Ok(Some(start.to_vec()));
+        }
+        if !self.plain {
+            return Ok(None);
+        }
+        let from = end.saturating_sub(MARK_BYTES as u64);
+        let mut bytes = vec![0; usize::try_from(end - from).unwrap_or(MARK_BYTES)];
+        let len = read_at_full(&self.file, &mut bytes, from)?;
+        bytes.truncate(len);
+        Ok(Some(bytes))
+    }
+
+    /// The end of what is in the file now, for one that is read from there: behind its last whole
+    /// line, so that the first line delivered is one as well.
+    ///
+    /// # Errors
+    /// When the file can't be read or decoded.
+    pub fn end(&self, candidate: &Candidate, limits: &Limits) -> io::Result<u64> {
+        let mut chunk = [0u8; 32 * 1024];
+        if self.plain {
+            let from = candidate.size.saturating_sub(chunk.len() as u64);
+            let len = read_at_full(&self.file, &mut chunk, from)?;
+            let end = memchr::memrchr(b'\n', &chunk[..len]).map(|at| from + at as u64 + 1);
+            return Ok(end.unwrap_or(candidate.size));
+        }
+        let encoding = limits.encoding_of(&self.file, candidate.gzip)?;
+        let mut text = decoded(self.file.try_clone()?, candidate.gzip, encoding);
+        let (mut length, mut end) = (0, 0);
+        loop {
+            let len = read_full(&mut text, &mut chunk)?;
+            if let Some(at) = memchr::memrchr(b'\n', &chunk[..len]) {
+                end = length + at as u64 + 1;
+            }
+            length += len as u64;
+            if len < chunk.len() {
+                break;
+            }
+        }
+        io::Seek::rewind(&mut &self.file)?;
+        // Nothing follows the last line of a compressed file.
+        Ok(if candidate.gzip { length } else { end })
+    }
+
+    /// What tells the file from others, when it was read up to `to`.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn signs(&self, to: u64, generation: u32) -> io::Result<Signs> {
+        let anchor = self.head_len + MARK_BYTES;
+        let behind = self.start.get(..anchor).filter(|_| anchor as u64 <= to);
+        Ok(Signs {
+            anchor: behind.map(|bytes| Mark::of(anchor as u64, bytes)),
+            tip: self.before(to)?.map(|bytes| Mark::of(to, &bytes)),
+            head: (generation > 0).then_some(self.head),
+            generation,
+            raw: if self.encoded { self.length.saturating_sub(1) } else { 0 },
+        })
+    }
+
+    fn carries(&self, mark: &Mark) -> io::Result<bool> {
+        Ok(self.before(mark.end)?.is_none_or(|before| Mark::of(mark.end, &before) == *mark))
+    }
+
+    /// Whether the file holds less than was read up to a position, and whether just as much.
+    pub fn against(&self, position: &Position) -> (bool, bool) {
+        let (length, to) = (self.length, if self.encoded { position.signs.raw } else { position.to });
+        match (self.encoded && to == 0, self.gzip) {
+            (true, _) => (false, false),
+            (_, true) => (length < to && to <= u64::from(u32::MAX), length == to & u64::from(u32::MAX)),
+            (_, false) => (length < to, length == to),
+        }
+    }
+
+    /// Compares the file with the position of one that began with the same head.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn compare(&self, position: &Position, live: bool) -> io::Result<Match> {
+        // The length of a compressed file is not to be trusted while it is being written.
+        let shorter = !self.gzip && self.against(position).0;
+        let Signs { anchor, tip, .. } = &position.signs;
+        if shorter && live {
+            return Ok(Match::Other);
+        }
+        if let Some(anchor) = anchor
+            && (anchor.end > self.start.len() as u64 || !self.carries(anchor)?)
+        {
+            return Ok(Match::Other);
+        }
+        Ok(match tip {
+            // A position of an earlier version.
+            None if shorter => Match::Shorter,
+            None => Match::Same,
+            Some(_) if shorter && anchor.is_some() => Match::Shorter,
+            Some(_) if shorter => Match::Other,
+            Some(tip) if self.carries(tip)? => Match::Same,
+            Some(_) => Match::Other,
+        })
+    }
 }
 
 /// The first bytes of a file, as far as they identify it.
@@ -125,18 +266,14 @@ pub struct Tail {
 ///
 /// # Errors
 /// When the file can't be opened, read or decoded.
-pub fn identify(
-    candidate: &Candidate,
-    complete: bool,
-    limits: &Limits,
-) -> io::Result<Option<(File, Fingerprint)>> {
+pub fn identify(candidate: &Candidate, complete: bool, limits: &Limits) -> io::Result<Option<Identified>> {
     let file = File::open(&candidate.path)?;
     let metadata = file.metadata()?;
     if (metadata.dev(), metadata.ino()) != candidate.key {
         // Renamed or replaced since the scan: the next scan sees it as it is.
         return Ok(None);
     }
-    let mut start = [0u8; HEAD_BYTES];
+    let mut start = vec![0u8; HEAD_BYTES + 1 + MARK_BYTES];
     let encoding = limits.encoding_of(&file, candidate.gzip)?;
     let len = if candidate.gzip || encoding.is_some() {
         let mut decoder = decoded(file.try_clone()?, candidate.gzip, encoding);
@@ -146,27 +283,31 @@ pub fn identify(
     } else {
         read_at_full(&file, &mut start, 0)?
     };
-    let start = &start[..len];
-    let head = match position::head(start) {
+    start.truncate(len);
+    let head = match position::head(&start) {
         Some(head) => head,
-        None if complete && !start.is_empty() => start,
+        None if complete && !start.is_empty() => &start[..],
         None => return Ok(None),
     };
-    Ok(Some((file, Fingerprint::of(&candidate.owner, head))))
+    let (head_len, head) = (head.len(), Fingerprint::of(&candidate.owner, head));
+    let (gzip, encoded) = (candidate.gzip, encoding.is_some());
+    let length = if gzip { u64::from(gzip_length(&file)?) } else { candidate.size };
+    let plain = !gzip && !encoded;
+    Ok(Some(Identified { file, head, plain, encoded, gzip, length, head_len, start }))
 }
 
 impl Tail {
-    /// Starts following a file, at `position` when it was read before.
+    /// Starts following a file, at `position` when it was read before. It is the `generation`th one
+    /// with its head.
     pub fn new(
         candidate: &Candidate,
-        file: File,
-        id: Fingerprint,
+        found: Identified,
+        generation: u32,
         position: Option<&Position>,
         limits: Limits,
         meta: Arc<Meta>,
     ) -> Self {
-        let reset = position.is_some_and(|position| !candidate.gzip && candidate.size < position.to);
-        let position = position.filter(|_| !reset);
+        let Identified { file, head, head_len, .. } = found;
         let offset = position.map_or(0, Position::resume_at);
         let options = limits.options(&meta);
         let assembler = match position {
@@ -175,10 +316,10 @@ impl Tail {
         };
         // It was read a moment ago to identify the file.
         let encoding = limits.encoding_of(&file, candidate.gzip).unwrap_or(limits.encoding);
-        let input = if candidate.gzip || encoding.is_some() {
-            Input::Gzip(Box::new(Gzip::new(file, candidate.gzip, encoding)))
-        } else {
-            Input::Plain(file)
+        let input = match encoding {
+            _ if candidate.gzip => Input::Gzip(Box::new(Gzip::new(file, encoding))),
+            Some(encoding) => Input::Encoded(Box::new(Encoded::new(file, encoding))),
+            None => Input::Plain(file),
         };
         let to = position.map_or(0, |position| position.to);
         let now = Instant::now();
@@ -186,7 +327,12 @@ impl Tail {
             path: candidate.path.clone(),
             stage: Some(candidate.stage),
             next_look: now,
-            id,
+            id: head.generation(generation),
+            head,
+            generation,
+            head_len,
+            anchor: position.and_then(|position| position.signs.anchor),
+            tip: Vec::with_capacity(MARK_BYTES),
             owner: candidate.owner.clone(),
             meta,
             key: candidate.key,
@@ -201,7 +347,6 @@ impl Tail {
             replay_to: to,
             resumed: position.cloned(),
             reported: to,
-            reset,
             streams: [None, None, None],
             slots: [None; 3],
         }
@@ -258,6 +403,20 @@ impl Tail {
         assembler.expire(batch, Instant::now(), &mut stream_of)
     }
 
+    /// Bytes of the file that were not handed over, and whether it has no name any more. As of now.
+    ///
+    /// # Errors
+    /// When the file can't be asked.
+    pub fn unread(&self) -> io::Result<(u64, bool)> {
+        let (metadata, to) = match &self.input {
+            Input::Plain(file) => (file.metadata()?, self.offset),
+            Input::Gzip(_) => return Ok((self.behind(), false)),
+            // What is decoded but not handed over is less than a line.
+            Input::Encoded(encoded) => (encoded.file.metadata()?, encoded.raw),
+        };
+        Ok((metadata.len().saturating_sub(to), metadata.nlink() == 0))
+    }
+
     /// How long the file was not modified.
     pub fn unchanged(&self) -> Duration {
         SystemTime::now().duration_since(self.modified).unwrap_or_default()
@@ -273,19 +432,19 @@ impl Tail {
         self.assembler.take_noted()
     }
 
-    /// Size and modification time, to recognise the file without opening it.
+    /// Size as far as it was read and modification time, to recognise the file without opening it.
+    /// What was written since the last read makes it another one, which the next scan takes up.
     pub fn stamp(&self) -> (u64, SystemTime) {
         match &self.input {
-            Input::Plain(file) => file.metadata().map_or((self.seen_to, self.modified), |metadata| {
-                (metadata.len(), metadata.modified().unwrap_or(self.modified))
-            }),
+            Input::Plain(_) => (self.offset, self.modified),
+            Input::Encoded(encoded) => (encoded.raw, self.modified),
             Input::Gzip(gzip) => (gzip.size, self.modified),
         }
     }
 
     /// The file is compressed.
     pub fn is_gzip(&self) -> bool {
-        matches!(&self.input, Input::Gzip(gzip) if !gzip.live)
+        matches!(&self.input, Input::Gzip(_))
     }
 
     /// Reads one window into the batch.
@@ -293,41 +452,38 @@ impl Tail {
     /// # Errors
     /// When the file can't be read; nothing was consumed then.
     pub fn read(&mut self, batch: &mut Batch, sequence: u64) -> io::Result<Outcome> {
-        if let Input::Plain(file) = &self.input {
+        let live = match &self.input {
+            Input::Plain(file) => Some((file, self.seen_to, true)),
+            Input::Encoded(encoded) => Some((&encoded.file, encoded.raw, self.seen_to == encoded.end())),
+            Input::Gzip(_) => None,
+        };
+        if let Some((file, to, all)) = live {
             let metadata = file.metadata()?;
-            if metadata.len() < self.seen_to {
+            if metadata.len() < to {
                 return Ok(Outcome::Truncated);
             }
             let modified = metadata.modified().unwrap_or(self.modified);
             let touched = std::mem::replace(&mut self.modified, modified) != modified;
-            if metadata.len() == self.seen_to {
+            if metadata.len() == to && all {
                 // Rewritten in place to the very same length?
-                let same = !touched || self.same_head()?;
+                let same = !touched || (self.same_head()? && self.same_tip()?);
                 return Ok(if same { self.at_end() } else { Outcome::Truncated });
             }
         }
-        let start = batch.used;
-        let len = match &mut self.input {
-            Input::Plain(file) => read_at_full(file, batch.window(self.window), self.offset)?,
-            Input::Gzip(gzip) => gzip.fill(batch.window(self.window), self.offset)?,
-        };
+        let Some(window) = self.load(batch, self.window)? else { return Ok(Outcome::Truncated) };
         if !self.same_head()? {
             return Ok(Outcome::Truncated);
         }
-        let window = Window { start, end: start + len, offset: self.offset };
+        let len = window.end - window.start;
         if self.seen_to != self.offset + len as u64 || !matches!(self.input, Input::Gzip(_)) {
             self.grew = Instant::now();
         }
         self.seen_to = self.offset + len as u64;
         let consumed = self.consume(batch, window, sequence);
-        batch.used += consumed;
-        batch.raw_bytes += consumed as u64;
-        self.offset += consumed as u64;
+        self.pass(batch, window, consumed);
         let ended = match &mut self.input {
             Input::Gzip(gzip) if len < self.window && consumed == 0 => match gzip.failed.take() {
                 Some(error) => return Err(error),
-                // More may be written to it.
-                None if gzip.live => return Ok(self.at_end()),
                 None => true,
             },
             _ => false,
@@ -340,6 +496,50 @@ impl Tail {
             self.window = (self.window * 2).min(self.limits.line_bytes);
         }
         Ok(if ended { Outcome::Ended } else { Outcome::More })
+    }
+
+    /// Reads up to `len` bytes at the offset. What is right before it is read with them: `None` when
+    /// that is not what it was.
+    fn load(&mut self, batch: &mut Batch, len: usize) -> io::Result<Option<Window>> {
+        let before = self.before();
+        let from = self.offset - before as u64;
+        let out = batch.window(before + len);
+        let got = match &mut self.input {
+            Input::Plain(file) => read_at_full(file, out, from)?,
+            Input::Gzip(gzip) => gzip.fill(out, from)?,
+            Input::Encoded(encoded) => match encoded.fill(out, from)? {
+                Some(got) => got,
+                None => return Ok(None),
+            },
+        };
+        if got < before || !(self.tip.is_empty() || self.tip == out[..before]) {
+            return Ok(None);
+        }
+        let start = batch.used + before;
+        Ok(Some(Window { start, end: batch.used + got, offset: self.offset }))
+    }
+
+    /// How much of what is before the offset every read begins with.
+    fn before(&self) -> usize {
+        usize::try_from(self.offset).unwrap_or(MARK_BYTES).min(MARK_BYTES)
+    }
+
+    /// Goes on behind the first `consumed` bytes of a window.
+    fn pass(&mut self, batch: &mut Batch, window: Window, consumed: usize) {
+        let (from, end) = (window.start - self.before(), window.start + consumed);
+        let first = self.offset - self.before() as u64;
+        self.offset += consumed as u64;
+        if consumed > 0 {
+            batch.used = end;
+            batch.raw_bytes += consumed as u64;
+        }
+        self.tip.clear();
+        self.tip.extend_from_slice(&batch.data[end.saturating_sub(MARK_BYTES).max(from)..end]);
+        let anchor = (self.head_len + MARK_BYTES) as u64;
+        if self.anchor.is_none() && first <= self.head_len as u64 && anchor <= self.offset {
+            let at = from + self.head_len - usize::try_from(first).unwrap_or(0);
+            self.anchor = Some(Mark::of(anchor, &batch.data[at..at + MARK_BYTES]));
+        }
     }
 
     fn consume(&mut self, batch: &mut Batch, window: Window, sequence: u64) -> usize {
@@ -361,21 +561,21 @@ impl Tail {
     /// # Errors
     /// When the file can't be read.
     pub fn finish(&mut self, batch: &mut Batch, sequence: u64, truncated: bool) -> io::Result<()> {
+        if let Input::Encoded(encoded) = &mut self.input {
+            encoded.decode(&[], true);
+            self.seen_to = encoded.end();
+        }
         let len = if truncated { 0 } else { usize::try_from(self.behind()).unwrap_or(0) };
-        let start = batch.used;
-        let len = match &mut self.input {
-            _ if len == 0 => 0,
-            Input::Plain(file) => read_at_full(file, batch.window(len), self.offset)?,
-            Input::Gzip(gzip) => gzip.fill(batch.window(len), self.offset)?,
-        };
-        let window = Window { start, end: start + len, offset: self.offset };
+        let nothing = Window { start: batch.used, end: batch.used, offset: self.offset };
+        let loaded = if len == 0 { None } else { self.load(batch, len)? };
+        let window = loaded.unwrap_or(nothing);
         let Self { assembler, streams, slots, id, owner, path, meta, .. } = self;
         let mut stream_of =
             |batch: &mut Batch, stdio| number(batch, stdio, sequence, streams, slots, *id, owner, path, meta);
         assembler.finish(batch, window, &mut stream_of);
-        batch.used += len;
-        batch.raw_bytes += len as u64;
-        self.offset += len as u64;
+        if loaded.is_some() {
+            self.pass(batch, window, window.end - window.start);
+        }
         Ok(())
     }
 
@@ -391,7 +591,37 @@ impl Tail {
             long_line: self.assembler.long_line(),
             time: self.assembler.time(),
             path: self.path.to_string_lossy().into_owned(),
+            signs: Signs {
+                anchor: self.anchor,
+                tip: (!self.tip.is_empty()).then(|| Mark::of(self.offset, &self.tip)),
+                head: (self.generation > 0).then_some(self.head),
+                generation: self.generation,
+                raw: self.raw(),
+            },
         }
+    }
+
+    fn raw(&self) -> u64 {
+        let resumed = self.resumed.as_ref().filter(|resumed| resumed.to == self.offset);
+        match &self.input {
+            Input::Encoded(encoded) => {
+                encoded.raw - u64::from(encoded.raw > 0 && encoded.end() > self.offset)
+            }
+            Input::Gzip(_) => resumed.map_or(0, |resumed| resumed.signs.raw),
+            Input::Plain(_) => 0,
+        }
+    }
+
+    /// A copy of what was read of this file so far, as far as one can tell.
+    ///
+    /// # Errors
+    /// When the other file can't be read.
+    pub fn is_copied_by(&self, found: &Identified) -> io::Result<bool> {
+        let position = self.position();
+        Ok(match position.signs.anchor.or(position.signs.tip) {
+            Some(mark) => found.start.len() as u64 >= mark.end && found.carries(&mark)?,
+            None => true,
+        })
     }
 
     /// The step since the last call, for the batch that is about to be handed over. `None` while
@@ -402,7 +632,7 @@ impl Tail {
         }
         let position = self.position();
         let from = std::mem::replace(&mut self.reported, position.to);
-        Some(Advance { from, position, reset: std::mem::take(&mut self.reset), forget: false })
+        Some(Advance { from, position, reset: false, forget: false })
     }
 
     fn at_end(&self) -> Outcome {
@@ -418,12 +648,36 @@ impl Tail {
     /// True when the file still begins with what it was identified by. A compressed file is never
     /// rewritten in place.
     fn same_head(&self) -> io::Result<bool> {
-        let Input::Plain(file) = &self.input else { return Ok(true) };
+        let file = match &self.input {
+            Input::Plain(file) => file,
+            Input::Encoded(encoded) => return encoded.same_start(),
+            Input::Gzip(_) => return Ok(true),
+        };
         let mut start = [0u8; HEAD_BYTES];
         let len = read_at_full(file, &mut start, 0)?;
         let start = &start[..len];
         let head = position::head(start).unwrap_or(start);
-        Ok(Fingerprint::of(&self.owner, head) == self.id)
+        Ok(Fingerprint::of(&self.owner, head) == self.head)
+    }
+
+    /// True when what was read last is still there.
+    fn same_tip(&self) -> io::Result<bool> {
+        let (file, tip, end) = match &self.input {
+            Input::Plain(file) => (file, &self.tip, self.offset),
+            Input::Encoded(encoded) => (&encoded.file, &encoded.tip, encoded.raw),
+            Input::Gzip(_) => return Ok(true),
+        };
+        let mut bytes = [0u8; MARK_BYTES];
+        let len = read_at_full(file, &mut bytes[..tip.len()], end - tip.len() as u64)?;
+        Ok(*tip == bytes[..len])
+    }
+}
+
+#[cfg(test)]
+impl Tail {
+    /// Pretends that nothing was added for a while.
+    pub fn age(&mut self) {
+        self.grew = self.grew.checked_sub(Duration::from_secs(60)).unwrap_or(self.grew);
     }
 }
 
@@ -465,7 +719,8 @@ fn decoded(file: File, gzip: bool, encoding: Option<&'static encoding_rs::Encodi
         if gzip { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
     match encoding {
         Some(encoding) => {
-            Box::new(Decoded { bytes, decoder: encoding.new_decoder(), text: Vec::new(), at: 0 })
+            let decoder = encoding.new_decoder();
+            Box::new(Decoded { bytes, decoder, text: Vec::new(), at: 0, ended: false })
         }
         None => bytes,
     }
@@ -478,25 +733,19 @@ struct Decoded {
     decoder: encoding_rs::Decoder,
     text: Vec<u8>,
     at: usize,
+    ended: bool,
 }
 
 impl Read for Decoded {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.text.len() {
+        // Half a character gives no text yet: the rest comes with the next bytes.
+        while self.at == self.text.len() && !self.ended {
             let mut raw = [0; 4096];
             let len = self.bytes.read(&mut raw)?;
-            if len == 0 {
-                return Ok(0);
-            }
-            // Large enough for every expansion, so that all input is taken at once.
-            self.text.resize(self.decoder.max_utf8_buffer_length(len).unwrap_or(4 * len + 16), 0);
-            let (_, _, written, _) = self.decoder.decode_to_utf8(&raw[..len], &mut self.text, false);
-            self.text.truncate(written);
+            self.ended = len == 0;
+            self.text.clear();
             self.at = 0;
-            if written == 0 {
-                // Half a character: the rest comes with the next bytes.
-                return self.read(out);
-            }
+            decode(&mut self.decoder, &raw[..len], self.ended, &mut self.text);
         }
         let len = out.len().min(self.text.len() - self.at);
         out[..len].copy_from_slice(&self.text[self.at..self.at + len]);
@@ -505,11 +754,100 @@ impl Read for Decoded {
     }
 }
 
-/// A file that has to be decoded, front to back.
+/// Adds the text of some more bytes, and of half a character left over when they are the last.
+fn decode(decoder: &mut encoding_rs::Decoder, raw: &[u8], last: bool, text: &mut Vec<u8>) {
+    let from = text.len();
+    // Large enough for every expansion, so that all input is taken at once.
+    let most = decoder.max_utf8_buffer_length(raw.len()).unwrap_or(4 * raw.len() + 16);
+    text.resize(from + most, 0);
+    let (_, _, written, _) = decoder.decode_to_utf8(raw, &mut text[from..], last);
+    text.truncate(from + written);
+}
+
+/// A file of another encoding that is still written to. Everything outside counts bytes of its text;
+/// what the file system says about it is compared with the bytes that were decoded.
+struct Encoded {
+    file: File,
+    decoder: encoding_rs::Decoder,
+    /// Bytes of the file that were decoded.
+    raw: u64,
+    /// How the file begins, to notice that it was rewritten.
+    start: Vec<u8>,
+    /// The last bytes before `raw`.
+    tip: Vec<u8>,
+    /// Text from `at` on that may be asked for again.
+    text: Vec<u8>,
+    at: u64,
+    ended: bool,
+}
+
+impl Encoded {
+    fn new(file: File, encoding: &'static encoding_rs::Encoding) -> Self {
+        let mut start = vec![0; HEAD_BYTES];
+        // It was read a moment ago; if not now, the next read says why.
+        let len = read_at_full(&file, &mut start, 0).unwrap_or(0);
+        start.truncate(len);
+        let (decoder, tip) = (encoding.new_decoder(), Vec::with_capacity(MARK_BYTES));
+        Self { file, decoder, raw: 0, start, tip, text: Vec::new(), at: 0, ended: false }
+    }
+
+    /// Where the text ends that was decoded so far.
+    fn end(&self) -> u64 {
+        self.at + self.text.len() as u64
+    }
+
+    fn same_start(&self) -> io::Result<bool> {
+        let mut bytes = [0; HEAD_BYTES];
+        let len = read_at_full(&self.file, &mut bytes[..self.start.len()], 0)?;
+        Ok(self.start == bytes[..len])
+    }
+
+    /// Fills `out` with text from `offset` on, which goes back no further than before. `None` when
+    /// the file was truncated underneath.
+    fn fill(&mut self, out: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let mut chunk = [0u8; MARK_BYTES + 32 * 1024];
+        loop {
+            let done = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            let done = done.min(self.text.len());
+            self.text.drain(..done);
+            self.at += done as u64;
+            if self.end() >= offset + out.len() as u64 {
+                break;
+            }
+            let before = self.tip.len();
+            let wanted = &mut chunk[..before + 32 * 1024];
+            let whole = wanted.len();
+            let len = read_at_full(&self.file, wanted, self.raw - before as u64)?;
+            if len < before || wanted[..before] != self.tip {
+                return Ok(None);
+            }
+            self.decode(&chunk[before..len], false);
+            self.raw += (len - before) as u64;
+            self.tip.clear();
+            self.tip.extend_from_slice(&chunk[len.saturating_sub(MARK_BYTES)..len]);
+            if len < whole {
+                break;
+            }
+        }
+        // The end of a line that the last bytes completed may be all there is before the offset.
+        let done = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let text = self.text.get(done..).unwrap_or_default();
+        let len = out.len().min(text.len());
+        out[..len].copy_from_slice(&text[..len]);
+        Ok(Some(len))
+    }
+
+    fn decode(&mut self, raw: &[u8], last: bool) {
+        if !self.ended {
+            decode(&mut self.decoder, raw, last, &mut self.text);
+        }
+        self.ended |= last;
+    }
+}
+
+/// A compressed file, decoded front to back.
 struct Gzip {
     decoder: Box<dyn Read + Send>,
-    /// It is not compressed, so more may be written to it.
-    live: bool,
     size: u64,
     buffer: Vec<u8>,
     at: u64,
@@ -519,10 +857,10 @@ struct Gzip {
 }
 
 impl Gzip {
-    fn new(file: File, gzip: bool, encoding: Option<&'static encoding_rs::Encoding>) -> Self {
+    fn new(file: File, encoding: Option<&'static encoding_rs::Encoding>) -> Self {
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        let decoder = decoded(file, gzip, encoding);
-        Self { decoder, live: !gzip, size, buffer: Vec::new(), at: 0, ended: false, failed: None }
+        let decoder = decoded(file, true, encoding);
+        Self { decoder, size, buffer: Vec::new(), at: 0, ended: false, failed: None }
     }
 
     /// Fills `out` with decoded bytes from `offset` on, which never goes back.
@@ -532,7 +870,6 @@ impl Gzip {
         while !self.ended && self.at + (self.buffer.len() as u64) < end {
             self.discard(offset);
             match self.decoder.read(&mut chunk) {
-                Ok(0) if self.live => break,
                 Ok(0) => self.ended = true,
                 Ok(len) => self.buffer.extend_from_slice(&chunk[..len]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -188,6 +188,7 @@ fn a_restart_after_any_line_repeats_and_loses_nothing() {
             long_line: first.long_line(),
             time: first.time(),
             path: String::new(),
+            signs: crate::position::Signs::default(),
         };
         let (mut second, mut after) = (Assembler::resume(MAX, &position), Batch::default());
         feed(&mut second, &mut after, text, position.resume_at() as usize, 700);
