@@ -15,6 +15,7 @@
 //! Refuses: to ask about a single pod, to ask the kubelet, and to keep anything but names, labels,
 //! images, owners and the annotations that say how a pod wants to be read.
 
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only the watch fills it"))]
 pub mod cache;
 pub mod pod;
 pub mod selection;

@@ -44,7 +44,7 @@ const PAGE: &str = "100";
 enum Failure {
     #[error("credentials for the API server can't be read: {0}")]
     Credentials(String),
-    #[error("the API server answers {0}; the service account needs get, list and watch on {1}")]
+    #[error("the API server answers {0}; the service account needs list and watch on {1}")]
     Refused(StatusCode, &'static str),
     #[error("the API server answers {0}")]
     Status(StatusCode),
