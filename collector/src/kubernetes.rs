@@ -8,15 +8,19 @@
 //! node, served from the API server's watch cache; after a failure the next try comes later and at
 //! random, so that a fleet that starts at once does not list at once. A pod takes a few hundred
 //! bytes, however large its description. An API server that is slow, away or refuses stops no log:
-//! then records carry what the path tells, after `metadata_wait` at the latest.
+//! then records carry what the path tells, after `metadata_wait` at the latest. Only where the
+//! configuration selects by labels, a pod nobody tells about is not read before it is known: what
+//! was excluded never leaves the node, whatever state the API server is in.
 //!
 //! Refuses: to ask about a single pod, to ask the kubelet, and to keep anything but names, labels,
 //! images, owners and the annotations that say how a pod wants to be read.
 
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only the watch fills it"))]
 pub mod cache;
 pub mod pod;
 pub mod selection;
 pub mod selector;
+#[cfg(feature = "kubernetes")]
 mod split;
 #[cfg(feature = "kubernetes")]
 pub mod watch;
@@ -46,22 +50,29 @@ pub enum ApiServer {
 }
 
 impl ApiServer {
-    /// Reads the value of `api_server`. `auto` is `in_cluster` inside a pod, else `none`.
+    /// Reads the value of `api_server`. `auto` is `in_cluster` inside a pod, or where there is no
+    /// going on without (`needed`), else `none`.
     ///
     /// # Errors
     /// When the program can't do what is asked for.
-    pub fn read(value: &str, key: &str) -> Result<Self, Problem> {
+    pub fn read(value: &str, needed: bool, key: &str) -> Result<Self, Problem> {
         let built = cfg!(feature = "kubernetes");
         match value {
+            "none" if needed => Err(problem(key, "labels are known only with an API server")),
             "none" => Ok(Self::None),
-            "auto" if !built || std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => Ok(Self::None),
-            "auto" => Ok(Self::InCluster),
+            "auto" if !needed && (!built || !in_cluster()) => Ok(Self::None),
+            "auto" if built => Ok(Self::InCluster),
             "" => Err(problem(key, "must be auto, in_cluster, none or the path of a kubeconfig")),
             _ if !built => Err(problem(key, "this program was built without the feature `kubernetes`")),
             "in_cluster" => Ok(Self::InCluster),
             path => Ok(Self::Kubeconfig(path.into())),
         }
     }
+}
+
+/// The program runs in a pod.
+fn in_cluster() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// What is to become of a file.
@@ -71,8 +82,10 @@ pub enum Verdict {
     Read(Arc<Meta>),
     /// It is read although nothing is known about its pod, who should have been.
     Unknown,
-    /// It is decided about later.
+    /// It is decided about soon.
     Wait,
+    /// It is not read before something is known about its pod, however long that takes.
+    Withhold,
     /// It is not read.
     Exclude,
 }
@@ -112,9 +125,13 @@ impl Pods {
     pub fn start(rules: Rules, server: ApiServer, pods_max: usize, wiring: &Wiring) -> Self {
         let cache =
             (server != ApiServer::None).then(|| Arc::new(Cache::new(pods_max, wiring.metrics.clone())));
+        if server == ApiServer::InCluster && !in_cluster() {
+            tracing::error!(source = %wiring.name, "not in a cluster, so no API server tells which pods \
+                `select` means, and none is read; set api_server to the path of a kubeconfig");
+        }
         #[cfg(feature = "kubernetes")]
         if let Some(cache) = &cache {
-            watch::start(cache, server, rules.need_namespaces(), wiring);
+            watch::start(cache, &server, &rules, wiring);
         }
         Self { rules, cache, seen: 0 }
     }
@@ -130,22 +147,26 @@ impl Pods {
         if !self.rules.selection.takes_names(owner) {
             return Verdict::Exclude;
         }
-        let Some(cache) = &self.cache else { return Verdict::Read(Arc::default()) };
+        let by_labels = self.rules.selection.needs_labels();
+        let without = if by_labels { Verdict::Withhold } else { Verdict::Unknown };
+        let Some(cache) = &self.cache else {
+            return if by_labels { without } else { Verdict::Read(Arc::default()) };
+        };
         let pod = match cache.pod(&owner.pod_uid) {
             Known::Yes(pod) => pod,
-            Known::Never => return Verdict::Unknown,
+            Known::Never => return without,
             Known::NotYet => {
                 let old = SystemTime::now().duration_since(modified).is_ok_and(|quiet| quiet > FRESH);
                 let long_gone = old && cache.is_synced();
-                return if age >= self.rules.wait || long_gone { Verdict::Unknown } else { Verdict::Wait };
+                return if age >= self.rules.wait || long_gone { without } else { Verdict::Wait };
             }
         };
         let mut meta = pod.meta(&owner.container);
         let asked = selection::asked(&pod, &owner.container, self.rules.annotations, &self.rules.peers);
-        if asked.exclude || !self.rules.selection.takes_pod(&pod) {
+        if asked.exclude == [true; 2] || !self.rules.selection.takes_pod(&pod) {
             return Verdict::Exclude;
         }
-        (meta.hints, meta.parsers) = (asked.hints, asked.parsers);
+        (meta.hints, meta.parsers, meta.exclude) = (asked.hints, asked.parsers, asked.exclude);
         if self.rules.need_namespaces() {
             match cache.namespace(&owner.namespace) {
                 Known::Yes(labels) if !self.rules.selection.takes_namespace(&labels) => {
@@ -156,6 +177,9 @@ impl Pods {
                     meta.resource.extend(labels.iter().map(|(key, value)| (name(key), value.clone())));
                 }
                 Known::NotYet if age < self.rules.wait => return Verdict::Wait,
+                Known::NotYet | Known::Never if self.rules.selection.needs_namespaces() => {
+                    return Verdict::Withhold;
+                }
                 Known::Yes(_) | Known::NotYet | Known::Never => {}
             }
         }
@@ -168,9 +192,72 @@ impl Pods {
             cache.sweep(with_files);
         }
     }
+}
 
-    /// There is an API server to ask.
-    pub fn asks(&self) -> bool {
-        self.cache.is_some()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use cache::State;
+    use pod::{Namespace, Pod};
+    use selection::SelectionSettings;
+
+    fn pods(toml: &str) -> (Pods, Arc<Cache>) {
+        let settings: SelectionSettings = toml::from_str(toml).unwrap();
+        let rules = Rules {
+            selection: Selection::new(&settings, "").unwrap(),
+            annotations: true,
+            peers: Vec::new(),
+            namespace_labels: false,
+            wait: Duration::from_secs(5),
+        };
+        let cache = Arc::new(Cache::new(4, Arc::new(Metrics::default())));
+        (Pods { rules, cache: Some(cache.clone()), seen: 0 }, cache)
+    }
+
+    fn judge(pods: &Pods, age: u64) -> Verdict {
+        let owner = Owner::parse("shop_api_u1", "app", "0.log").unwrap();
+        pods.judge(&owner, SystemTime::now(), Duration::from_secs(age))
+    }
+
+    #[test]
+    fn without_metadata_a_log_is_read_in_the_end_unless_a_label_decides() {
+        for (selection, in_the_end) in [
+            ("", Verdict::Unknown),
+            ("labels = \"!secret\"", Verdict::Withhold),
+            ("namespace_labels = \"team=red\"", Verdict::Withhold),
+        ] {
+            for state in [State::Unknown, State::Synced, State::Refused] {
+                let (pods, cache) = pods(selection);
+                cache.set_state(state);
+                let soon = if state == State::Refused { in_the_end.clone() } else { Verdict::Wait };
+                assert_eq!(
+                    (judge(&pods, 4), judge(&pods, 5)),
+                    (soon, in_the_end.clone()),
+                    "{selection} {state:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_namespace_nobody_tells_about_is_selected_by_no_label() {
+        let (pods, cache) = pods("namespace_labels = \"!secret\"");
+        cache.put(Pod { log_uid: "u1".into(), ..Pod::default() });
+        assert_eq!((judge(&pods, 4), judge(&pods, 5)), (Verdict::Wait, Verdict::Withhold));
+        cache.set_namespaces_state(State::Refused);
+        assert_eq!(judge(&pods, 0), Verdict::Withhold);
+        cache.put_namespace(Namespace { name: "shop".into(), ..Namespace::default() });
+        assert!(matches!(judge(&pods, 0), Verdict::Read(_)));
+    }
+
+    #[test]
+    fn an_api_server_that_is_needed_is_never_taken_for_none() {
+        let read = |value: &str, needed| ApiServer::read(value, needed, "k").map_err(|problem| problem.key);
+        assert_eq!(read("none", false), Ok(ApiServer::None));
+        assert_eq!(read("none", true), Err("k".to_owned()));
+        let needed =
+            if cfg!(feature = "kubernetes") { Ok(ApiServer::InCluster) } else { Err("k".to_owned()) };
+        assert_eq!(read("auto", true), needed);
     }
 }

@@ -98,6 +98,8 @@ pub struct Meta {
     pub hints: Hints,
     /// Formats for standard output and standard error alone; they win over the one for both.
     pub parsers: [Option<String>; 2],
+    /// Records of standard output, of standard error, are skipped.
+    pub exclude: [bool; 2],
     /// Whose files they are, when they are no container's.
     pub origin: Option<Arc<Origin>>,
 }

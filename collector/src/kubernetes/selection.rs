@@ -60,8 +60,8 @@ pub fn rows() -> Vec<Row> {
         ("select.exclude_pods", none(), "Globs of names of pods not to read"),
         ("select.containers", none(), "Globs of names of containers to read"),
         ("select.exclude_containers", none(), "Globs of names of containers not to read"),
-        ("select.labels", none(), "Label selector for pods, as in `kubectl get -l`: `app=api,tier in (web, db),!batch`. A pod the API server does not tell about is read"),
-        ("select.namespace_labels", none(), "Label selector for namespaces"),
+        ("select.labels", none(), "Label selector for pods, as in `kubectl get -l`: `app=api,tier in (web, db),!batch`. A pod the API server does not tell about is not read until it does, whatever `metadata_wait` says"),
+        ("select.namespace_labels", none(), "Label selector for namespaces; the same holds"),
     ]
 }
 
@@ -154,8 +154,8 @@ fn globs(key: &str, patterns: &[String]) -> Result<Option<GlobSet>, Problem> {
 /// What a pod asks for one of its containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// The container is not to be read.
-    pub exclude: bool,
+    /// Standard output, standard error, is not to be read.
+    pub exclude: [bool; 2],
     /// How its records are to be read.
     pub hints: Hints,
     /// Parsers for standard output and standard error alone.
@@ -171,31 +171,41 @@ pub fn asked(pod: &Pod, container: &str, own: bool, peers: &[Peer]) -> Asked {
     let listed = |value: Option<&str>| {
         value.is_some_and(|names| names.split(',').any(|name| name.trim() == container))
     };
+    let mut all = false;
     let text = |key: String| annotation(&key).filter(|value| !value.is_empty()).map(str::to_owned);
     if peers.contains(&Peer::Vector) {
-        asked.exclude |= is_true(pod.labels.get("vector.dev/exclude").map(String::as_str));
-        asked.exclude |= listed(annotation("vector.dev/exclude-containers"));
+        all |= is_true(pod.labels.get("vector.dev/exclude").map(String::as_str));
+        all |= listed(annotation("vector.dev/exclude-containers"));
     }
     if peers.contains(&Peer::FluentBit) {
-        asked.exclude |= is_true(annotation("fluentbit.io/exclude"));
-        asked.exclude |= is_true(annotation(&format!("fluentbit.io/exclude-{container}")));
         let one = |name: &str| text(format!("{name}-{container}")).or_else(|| text(name.to_owned()));
+        all |= is_true(one("fluentbit.io/exclude").as_deref());
+        asked.exclude = ["fluentbit.io/exclude_stdout", "fluentbit.io/exclude_stderr"]
+            .map(|name| is_true(one(name).as_deref()));
         asked.hints.parser = one("fluentbit.io/parser");
         asked.parsers = [one("fluentbit.io/parser_stdout"), one("fluentbit.io/parser_stderr")];
     }
     if own {
         let one = |name: &str| text(format!("{name}.{container}")).or_else(|| text(name.to_owned()));
-        // `exclude: "false"` for a container takes it out of the pod's exclusion.
-        let exclude = one("logq.dev/exclude");
-        if exclude.is_some() {
-            asked.exclude = is_true(exclude.as_deref());
+        // `exclude: "false"` for a container takes it out of the pod's exclusion, and out of a peer's.
+        if let Some(exclude) = one("logq.dev/exclude") {
+            all = is_true(Some(&exclude));
+            asked.exclude = [false; 2];
         }
-        asked.exclude |= listed(annotation("logq.dev/exclude-containers"));
+        all |= listed(annotation("logq.dev/exclude-containers"));
+        for (index, name) in ["logq.dev/exclude-stdout", "logq.dev/exclude-stderr"].into_iter().enumerate() {
+            if let Some(exclude) = one(name) {
+                asked.exclude[index] = is_true(Some(&exclude));
+            }
+        }
         if let Some(parser) = one("logq.dev/parser") {
             asked.hints.parser = Some(parser);
             asked.parsers = [None, None];
         }
         asked.hints.multiline = one("logq.dev/multiline");
+    }
+    if all {
+        asked.exclude = [true; 2];
     }
     asked
 }
@@ -262,7 +272,40 @@ mod tests {
         ] {
             let pod = pod(&[pair]);
             let found = ["api", "sidecar"].map(|name| asked(&pod, name, own, peers).exclude);
-            assert_eq!(found, [api, sidecar], "{pair:?} {own} {peers:?}");
+            assert_eq!(found, [[api; 2], [sidecar; 2]], "{pair:?} {own} {peers:?}");
+        }
+    }
+
+    #[test]
+    fn one_standard_stream_can_be_excluded_for_a_pod_or_a_container() {
+        for (pairs, peers, api, sidecar) in [
+            (&[("logq.dev/exclude-stdout", "true")][..], &[][..], [true, false], [true, false]),
+            (&[("logq.dev/exclude-stderr.api", "true")], &[], [false, true], [false, false]),
+            (
+                &[("logq.dev/exclude-stderr", "true"), ("logq.dev/exclude-stderr.api", "false")],
+                &[],
+                [false, false],
+                [false, true],
+            ),
+            (
+                &[("logq.dev/exclude", "true"), ("logq.dev/exclude-stdout", "false")],
+                &[],
+                [true; 2],
+                [true; 2],
+            ),
+            (&[("fluentbit.io/exclude_stderr", "true")], &[], [false; 2], [false; 2]),
+            (&[("fluentbit.io/exclude_stderr", "true")], &[Peer::FluentBit], [false, true], [false, true]),
+            (&[("fluentbit.io/exclude_stdout-api", "true")], &[Peer::FluentBit], [true, false], [false; 2]),
+            (
+                &[("fluentbit.io/exclude_stderr", "true"), ("logq.dev/exclude", "false")],
+                &[Peer::FluentBit],
+                [false; 2],
+                [false; 2],
+            ),
+        ] {
+            let pod = pod(pairs);
+            let found = ["api", "sidecar"].map(|name| asked(&pod, name, true, peers).exclude);
+            assert_eq!(found, [api, sidecar], "{pairs:?} {peers:?}");
         }
     }
 

@@ -4,10 +4,10 @@
 //! (410) or a connection failed is everything listed again. Each failure makes a new client, which
 //! reads token and certificates again: a rotated token costs one refused request.
 
-use super::ApiServer;
 use super::cache::{Cache, State};
 use super::pod::{Namespace, Pod};
 use super::split::{Found, Splitter};
+use super::{ApiServer, Rules};
 use crate::config::Backoff;
 use crate::metrics::Metrics;
 use crate::sinks::{describe, pause};
@@ -44,7 +44,7 @@ const PAGE: &str = "100";
 enum Failure {
     #[error("credentials for the API server can't be read: {0}")]
     Credentials(String),
-    #[error("the API server answers {0}; the service account needs get, list and watch on {1}")]
+    #[error("the API server answers {0}; the service account needs list and watch on {1}")]
     Refused(StatusCode, &'static str),
     #[error("the API server answers {0}")]
     Status(StatusCode),
@@ -77,14 +77,16 @@ impl Resource {
 }
 
 /// Watches until the source is stopped.
-pub(super) fn start(cache: &Arc<Cache>, server: ApiServer, namespaces: bool, wiring: &Wiring) {
-    let resources = if namespaces { &[Resource::Pods, Resource::Namespaces][..] } else { &[Resource::Pods] };
+pub(super) fn start(cache: &Arc<Cache>, server: &ApiServer, rules: &Rules, wiring: &Wiring) {
+    let resources =
+        if rules.need_namespaces() { &[Resource::Pods, Resource::Namespaces][..] } else { &[Resource::Pods] };
     for &resource in resources {
         let watch = Watch {
             resource,
             node: wiring.node.clone(),
             source: wiring.name.clone(),
             server: server.clone(),
+            by_labels: rules.selection.needs_labels(),
             cache: cache.clone(),
             metrics: wiring.metrics.clone(),
         };
@@ -98,6 +100,8 @@ struct Watch {
     node: String,
     source: String,
     server: ApiServer,
+    /// Labels select: without this watch new logs are not read.
+    by_labels: bool,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
 }
@@ -148,7 +152,10 @@ impl Watch {
         self.metrics.kubernetes_errors.inc();
         let (source, resource, error) = (&self.source, self.resource.name(), describe(failure));
         // Once for each time of trouble.
-        if attempt == 0 && !matches!(failure, Failure::Gone) {
+        if attempt == 0 && self.by_labels && !matches!(failure, Failure::Gone) {
+            tracing::error!(%source, resource, %error, "metadata of pods is not up to date; \
+                `select` names labels, so pods that are not known yet are not read");
+        } else if attempt == 0 && !matches!(failure, Failure::Gone) {
             tracing::warn!(%source, resource, %error, "metadata of pods is not up to date; logs go on");
         } else {
             tracing::debug!(%source, resource, %error, attempt, "metadata of pods is not up to date");

@@ -150,12 +150,12 @@ impl config::component::Settings for Settings {
             ("max_held_bytes", size(options::HELD_BYTES), "Memory for records that are not complete yet (parts, lines of a trace), over all files; at least `max_line_bytes`. Beyond it those that grow are treated like longer records, and traces end early"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
             ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
-            ("api_server", text("auto"), "Who tells about pods: `in_cluster` (the service account of the collector's pod), the path of a kubeconfig, `none` (only what the path of a file tells), or `auto`: `in_cluster` inside a cluster, else `none`"),
-            ("metadata_wait", span(options::METADATA_WAIT), "Longest time the files of a new pod are not read because its metadata may still come"),
+            ("api_server", text("auto"), "Who tells about pods: `in_cluster` (the service account of the collector's pod), the path of a kubeconfig, `none` (only what the path of a file tells), or `auto`: `in_cluster` inside a cluster and where `select` names labels, else `none`"),
+            ("metadata_wait", span(options::METADATA_WAIT), "Longest time the files of a new pod are not read because its metadata may still come; where `select` names labels they wait until it does"),
             ("metadata_max_pods", plain(&format!("`{}`", options::METADATA_PODS)), "Pods whose metadata is kept at most"),
             ("namespace_labels", plain("`false`"), "Labels of the namespace become resource attributes `k8s.namespace.label.<key>`; needs the permission to watch namespaces"),
-            ("annotations", plain("`true`"), "Annotations of pods are obeyed: `logq.dev/exclude`, `logq.dev/exclude-containers`, `logq.dev/parser`, `logq.dev/multiline`; `logq.dev/<name>.<container>` is about one container"),
-            ("peer_annotations", options::none(), "Whose annotations and labels are obeyed as well: `fluent_bit` (`fluentbit.io/exclude`, `fluentbit.io/parser`, both also for one container, the latter for one stream), `vector` (label `vector.dev/exclude`, annotation `vector.dev/exclude-containers`)"),
+            ("annotations", plain("`true`"), "Annotations of pods are obeyed: `logq.dev/exclude`, `logq.dev/exclude-stdout`, `logq.dev/exclude-stderr`, `logq.dev/exclude-containers`, `logq.dev/parser`, `logq.dev/multiline`; `logq.dev/<name>.<container>` is about one container"),
+            ("peer_annotations", options::none(), "Whose annotations and labels are obeyed as well: `fluent_bit` (`fluentbit.io/exclude`, `fluentbit.io/parser`, both also for one container and one standard stream), `vector` (label `vector.dev/exclude`, annotation `vector.dev/exclude-containers`)"),
         ];
         rows.extend(selection::rows());
         rows.extend(multiline::rows());
@@ -175,11 +175,10 @@ impl config::component::Settings for Settings {
         if self.metadata_max_pods == 0 {
             return Err(problem(format!("{key}.metadata_max_pods"), "must be at least 1"));
         }
-        ApiServer::read(&self.api_server, &format!("{key}.api_server"))?;
-        let selection = Selection::new(&self.select, key)?;
-        if self.api_server == "none" && (selection.needs_labels() || self.namespace_labels) {
-            return Err(problem(format!("{key}.api_server"), "labels are known only with an API server"));
-        }
+        let by_labels = Selection::new(&self.select, key)?.needs_labels();
+        // Outside of a cluster `auto` leaves attributes out, but never a selection.
+        let needed = by_labels || (self.namespace_labels && self.api_server == "none");
+        ApiServer::read(&self.api_server, needed, &format!("{key}.api_server"))?;
         self.multiline.check(key)
     }
 }
@@ -197,8 +196,10 @@ impl SourceConfig for Settings {
 /// Runs the source until it is stopped.
 fn run(settings: Settings, wiring: Wiring) {
     // Both were checked when the configuration was read.
-    let server = ApiServer::read(&settings.api_server, "").unwrap_or(ApiServer::None);
-    let pods = Pods::start(settings.rules(), server, settings.metadata_max_pods, &wiring);
+    let rules = settings.rules();
+    let needed = rules.selection.needs_labels();
+    let server = ApiServer::read(&settings.api_server, needed, "").unwrap_or(ApiServer::None);
+    let pods = Pods::start(rules, server, settings.metadata_max_pods, &wiring);
     Reader::new(settings, wiring).with_pods(pods).run();
 }
 
@@ -504,6 +505,7 @@ impl Reader {
         metrics.source_truncated_records.inc_by(noted.truncated);
         metrics.source_joined_lines.inc_by(noted.joined);
         metrics.source_unterminated_records.inc_by(noted.unterminated);
+        metrics.source_excluded_records.inc_by(noted.excluded);
     }
 
     fn is_full(&self) -> bool {

@@ -1,7 +1,8 @@
 //! A small Kubernetes API server for tests: list with pages, watch with bookmarks, 410, tokens, TLS.
 //!
 //! It answers as the API's documentation says, serves only the pods of the node a field selector
-//! names, counts requests, and can be told to refuse, to break off, or to forget its history.
+//! names, counts requests, and can be told to refuse, to be away, to stop in the middle of an
+//! answer, to break off, or to forget its history.
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,12 @@ struct World {
     forgotten: usize,
     /// Grows to break off all watches.
     broken: u64,
+    /// Connections are closed as they come.
+    away: bool,
+    /// Lists stop half-way.
+    held: bool,
+    /// Most items of a list.
+    page: usize,
     requests: Vec<String>,
 }
 
@@ -67,9 +74,18 @@ impl ApiServer {
             _runtime: Arc::new(runtime),
         };
         server.rotate("first");
+        server.change(|world| {
+            // No server's first version is 0: asked for, that means any.
+            world.events.push(("BOOKMARK", json!({})));
+            // A server that pages ever so small.
+            world.page = 2;
+        });
         let (world, news) = (server.world.clone(), server.news.clone());
         server._runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                if world.lock().unwrap().away {
+                    continue;
+                }
                 let (acceptor, world, news) = (acceptor.clone(), world.clone(), news.clone());
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(socket).await {
@@ -89,7 +105,30 @@ impl ApiServer {
     /// Only this token is good from now on; it is in the file.
     pub fn rotate(&self, token: &str) {
         std::fs::write(self.dir.join("token"), token).unwrap();
+        self.expect(token);
+    }
+
+    /// Only this token is good from now on, whatever is in the file.
+    pub fn expect(&self, token: &str) {
         token.clone_into(&mut self.world.lock().unwrap().token);
+    }
+
+    /// Closes every connection, those that are open and those that come.
+    pub fn away(&self, away: bool) {
+        self.change(|world| {
+            world.away = away;
+            world.broken += u64::from(away);
+        });
+    }
+
+    /// Stops in the middle of every list.
+    pub fn hold(&self, held: bool) {
+        self.change(|world| world.held = held);
+    }
+
+    /// Most items of a list; a watch cache answers with all at once.
+    pub fn page(&self, items: usize) {
+        self.change(|world| world.page = items);
     }
 
     /// Creates or replaces a pod.
@@ -184,13 +223,31 @@ async fn serve(mut stream: Tls, world: &Mutex<World>, news: &Notify) -> std::io:
             let all = if url.path().ends_with("/pods") { &world.pods } else { &world.namespaces };
             let all: Vec<Value> = all.iter().filter(|item| selected(&url, item)).cloned().collect();
             let start: usize = query("continue").parse().unwrap_or(0);
-            // A server that pages ever so small.
-            let end = all.len().min(start + 2);
+            let end = all.len().min(start + world.page);
             let next = if end < all.len() { end.to_string() } else { String::new() };
             json!({"kind": "List", "items": all[start..end],
                 "metadata": {"resourceVersion": world.events.len().to_string(), "continue": next}})
         };
-        answer(&mut stream, 200, &list).await?;
+        let text = text(200, &list);
+        let (half, rest) = text.split_at(text.len() / 2);
+        stream.write_all(half.as_bytes()).await?;
+        stream.flush().await?;
+        released(world, news).await;
+        stream.write_all(rest.as_bytes()).await?;
+        stream.flush().await?;
+    }
+}
+
+/// Returns when answers may go on.
+async fn released(world: &Mutex<World>, news: &Notify) {
+    loop {
+        let changed = news.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if !world.lock().unwrap().held {
+            return;
+        }
+        changed.await;
     }
 }
 
@@ -204,13 +261,17 @@ fn selected(url: &url::Url, item: &Value) -> bool {
 }
 
 async fn answer(stream: &mut Tls, status: u16, body: &Value) -> std::io::Result<()> {
+    stream.write_all(text(status, body).as_bytes()).await?;
+    stream.flush().await
+}
+
+fn text(status: u16, body: &Value) -> String {
     let body = body.to_string();
     let head = format!(
         "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all((head + &body).as_bytes()).await?;
-    stream.flush().await
+    head + &body
 }
 
 async fn watch(

@@ -1,7 +1,7 @@
 //! Which files are read, and what goes with their records.
 
 use super::discover::{Candidate, Key, Scan};
-use super::{Known, Reader, Verdict};
+use super::{Reader, Verdict};
 use crate::stream::Meta;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,8 +12,18 @@ use std::time::{Duration, Instant};
 pub(super) struct Aside {
     /// When it was first seen.
     since: Instant,
-    /// Something may still become known that decides about it.
-    waiting: bool,
+    why: Why,
+}
+
+/// Why a file is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Something will be known soon, or nothing.
+    Waiting,
+    /// Nothing is known that lets it through.
+    Withheld,
+    /// It is known that it is not wanted.
+    Excluded,
 }
 
 impl Reader {
@@ -22,7 +32,7 @@ impl Reader {
     pub(super) fn admit(&mut self, candidate: &Candidate) -> Option<Arc<Meta>> {
         let Some(pods) = &self.pods else { return Some(self.meta.clone()) };
         let since = self.aside.get(&candidate.path).map_or_else(Instant::now, |aside| aside.since);
-        let waiting = match pods.judge(&candidate.owner, candidate.modified, since.elapsed()) {
+        let why = match pods.judge(&candidate.owner, candidate.modified, since.elapsed()) {
             Verdict::Read(meta) => {
                 self.aside.remove(&candidate.path);
                 return Some(meta);
@@ -32,11 +42,12 @@ impl Reader {
                 self.wiring.metrics.source_unknown_files.inc();
                 return Some(Arc::default());
             }
-            Verdict::Wait => true,
-            Verdict::Exclude => false,
+            Verdict::Wait => Why::Waiting,
+            Verdict::Withhold => Why::Withheld,
+            Verdict::Exclude => Why::Excluded,
         };
-        self.undecided |= waiting;
-        self.aside.insert(candidate.path.clone(), Aside { since, waiting });
+        self.undecided |= why == Why::Waiting;
+        self.aside.insert(candidate.path.clone(), Aside { since, why });
         None
     }
 
@@ -52,7 +63,7 @@ impl Reader {
                 Verdict::Read(meta) => file.set_meta(meta),
                 Verdict::Exclude => excluded.push(*key),
                 // What was known stays.
-                Verdict::Unknown | Verdict::Wait => {}
+                Verdict::Unknown | Verdict::Wait | Verdict::Withhold => {}
             }
         }
         for key in excluded {
@@ -65,7 +76,7 @@ impl Reader {
 
     /// Something may still become known that decides about a file.
     pub(super) fn is_waiting(&self) -> bool {
-        self.aside.values().any(|aside| aside.waiting)
+        self.aside.values().any(|aside| aside.why == Why::Waiting)
     }
 
     /// Forgets files that are gone, and pods that have none.
@@ -78,21 +89,17 @@ impl Reader {
         let found = scan.files.iter().map(|candidate| candidate.owner.pod_uid.as_str());
         let followed = self.files.values().map(|file| file.owner().pod_uid.as_str());
         pods.sweep(&found.chain(followed).collect());
-        let count = |waiting: bool| self.aside.values().filter(|aside| aside.waiting == waiting).count();
+        let excluded = self.aside.values().filter(|aside| aside.why == Why::Excluded).count();
         let metrics = &self.wiring.metrics;
-        metrics.source_excluded_files.set(i64::try_from(count(false)).unwrap_or(i64::MAX));
-        metrics.source_waiting_files.set(i64::try_from(count(true)).unwrap_or(i64::MAX));
+        metrics.source_excluded_files.set(i64::try_from(excluded).unwrap_or(i64::MAX));
+        metrics.source_waiting_files.set(i64::try_from(self.aside.len() - excluded).unwrap_or(i64::MAX));
     }
 
-    /// Stops reading a file whose pod wants it so. What is behind it is not read; if the pod
-    /// changes its mind, reading goes on here.
+    /// Stops reading a file whose pod wants it so. If the pod changes its mind, reading goes on
+    /// here: what was written meanwhile is read as far as it still exists.
     fn put_aside(&mut self, key: Key) {
         let Some(file) = self.files.remove(&key) else { return };
-        let (size, modified) = file.stamp();
-        self.aside.insert(file.path.clone(), Aside { since: Instant::now(), waiting: false });
-        if size == file.position().to {
-            self.known.insert(key, Known { size, modified, id: Some(file.id) });
-        }
+        self.aside.insert(file.path.clone(), Aside { since: Instant::now(), why: Why::Excluded });
         self.release(key, file);
     }
 }

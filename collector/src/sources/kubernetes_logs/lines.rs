@@ -45,6 +45,8 @@ pub struct Options {
     pub plain: bool,
     /// What records that are not complete yet may take, over all files of the source.
     pub held: Arc<Budget>,
+    /// Records of standard output, of standard error, are skipped and counted.
+    pub skip: [bool; 2],
 }
 
 impl From<usize> for Options {
@@ -60,6 +62,7 @@ impl From<usize> for Options {
             group_lines: 1_000,
             plain: false,
             held: Budget::new(usize::MAX),
+            skip: [false; 2],
         }
     }
 }
@@ -77,6 +80,8 @@ pub struct Noted {
     pub unterminated: u64,
     /// Lines that became part of a record of several lines.
     pub joined: u64,
+    /// Records of a standard stream that is skipped.
+    pub excluded: u64,
 }
 
 /// A window of file bytes that lies in the batch's data arena.
@@ -126,9 +131,25 @@ impl Assembler {
         }
     }
 
-    /// Other rules for records that begin from now on.
-    pub fn set_rules(&mut self, rules: Option<Arc<Rules>>) {
-        self.options.rules = rules;
+    /// Other rules for records that begin from now on, and other standard streams to skip. What is
+    /// held of a stream that is skipped from now on goes with it.
+    pub fn set_wishes(&mut self, wishes: Options) {
+        let Options { rules, skip, .. } = wishes;
+        for stdio in [Stdio::Stdout, Stdio::Stderr] {
+            let index = stdio.index();
+            if skip[index] && !self.options.skip[index] {
+                // A record in parts is counted with its last one.
+                self.noted.excluded += self.groups[index].lines();
+                self.partials[index] = Partial::default();
+                self.leases[index].clear();
+                self.groups[index] = Group::default();
+            }
+        }
+        (self.options.rules, self.options.skip) = (rules, skip);
+    }
+
+    fn is_skipped(&self, stdio: Stdio) -> bool {
+        self.options.skip.get(stdio.index()).copied().unwrap_or(false)
     }
 
     /// State for a file that is read again from `position.resume_at()`.
@@ -240,7 +261,7 @@ impl Assembler {
     ) {
         let piece = Piece { start: window.start, end: window.end, offset: window.offset, split: true };
         if let Some((_, stdio)) = self.long_line {
-            if !self.options.truncate {
+            if !self.options.truncate && !self.is_skipped(stdio) {
                 self.raw(batch, piece, stdio, stream_of);
             }
             return;
@@ -252,6 +273,10 @@ impl Assembler {
         }
         let header = cri::parse(&batch.data[window.start..window.end]).filter(|_| !self.options.plain);
         let stdio = match header {
+            Some(line) if self.is_skipped(line.stdio) => {
+                self.noted.excluded += u64::from(window.offset >= self.replay_to);
+                line.stdio
+            }
             Some(line) => {
                 self.emit_partial(batch, line.stdio, Cut::Split, stream_of);
                 self.close_group(batch, line.stdio, stream_of);
@@ -336,7 +361,7 @@ impl Assembler {
         stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32,
     ) {
         if let Some((_, stdio)) = self.long_line.take() {
-            if end > start && !self.options.truncate {
+            if end > start && !self.options.truncate && !self.is_skipped(stdio) {
                 self.raw(batch, Piece { start, end, offset, split: true }, stdio, stream_of);
             }
             return;
@@ -363,6 +388,11 @@ impl Assembler {
 
     fn part(&mut self, batch: &mut Batch, part: Part, stream_of: &mut impl FnMut(&mut Batch, Stdio) -> u32) {
         let index = part.stdio.index();
+        if self.is_skipped(part.stdio) {
+            // A record is as many parts as it takes to the last one.
+            self.noted.excluded += u64::from(!part.partial && part.offset >= self.replay_to);
+            return;
+        }
         if part.offset < self.replay_to {
             // Handed over before the restart, unless it belongs to a record that was still open.
             let of_partial = self.replay_open[index].filter(|open| part.offset >= open.start);

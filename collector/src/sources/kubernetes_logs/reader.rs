@@ -81,6 +81,7 @@ impl Limits {
             group_lines: settings.max_lines,
             plain: self.plain,
             held: self.held.clone(),
+            skip: meta.exclude,
         }
     }
 }
@@ -355,7 +356,7 @@ impl Tail {
     /// Takes over what became known about the container: records read from now on carry it.
     pub fn set_meta(&mut self, meta: Arc<Meta>) {
         if self.meta != meta {
-            self.assembler.set_rules(self.limits.options(&meta).rules);
+            self.assembler.set_wishes(self.limits.options(&meta));
             self.meta = meta;
             self.streams = [None, None, None];
             self.slots = [None; 3];

@@ -40,6 +40,11 @@ impl Group {
         self.0.as_ref().and_then(|open| open.lines.first()).map(|line| line.offset)
     }
 
+    /// Its lines so far.
+    pub fn lines(&self) -> u64 {
+        self.0.as_ref().map_or(0, |open| open.lines.len() as u64)
+    }
+
     /// When it last grew.
     pub fn touched(&self) -> Option<Instant> {
         self.0.as_ref().map(|open| open.touched)

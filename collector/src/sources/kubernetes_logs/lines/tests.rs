@@ -249,3 +249,40 @@ fn a_record_cut_for_want_of_budget_is_a_beginning() {
     assert_eq!(seen(&batch).into_iter().map(|seen| seen.0).collect::<Vec<_>>(), ["abc"]);
     assert_eq!(held.used(), 0);
 }
+
+#[test]
+fn a_stream_that_is_skipped_is_counted_and_holds_nothing() {
+    let long = "x".repeat(3 * MAX);
+    let text = [
+        line(0, "stdout", "F", "out 1"),
+        line(1, "stderr", "P", "err "),
+        line(2, "stdout", "P", "out "),
+        line(3, "stderr", "F", "1"),
+        line(4, "stderr", "F", &long),
+        line(5, "stdout", "F", "2"),
+        line(6, "stderr", "P", "open"),
+    ]
+    .concat();
+    for step in [7, 64, MAX] {
+        let mut assembler = Assembler::new(Options { skip: [false, true], ..Options::from(MAX) });
+        let mut batch = Batch::default();
+        assert_eq!(feed(&mut assembler, &mut batch, text.as_bytes(), 0, step), text.len());
+        let bodies: Vec<String> = seen(&batch).into_iter().map(|(body, ..)| body).collect();
+        assert_eq!(bodies, ["out 1", "out 2"], "{step}");
+        assert_eq!((assembler.take_noted().excluded, assembler.open()), (2, Vec::new()), "{step}");
+    }
+}
+
+#[test]
+fn what_was_held_of_a_stream_goes_when_it_is_skipped_from_now_on() {
+    let text = [line(0, "stderr", "P", "half"), line(1, "stdout", "P", "out ")].concat();
+    let mut assembler = Assembler::new(MAX);
+    let mut batch = Batch::default();
+    feed(&mut assembler, &mut batch, text.as_bytes(), 0, MAX);
+    assembler.set_wishes(Options { skip: [false, true], ..Options::from(MAX) });
+    let rest = text.clone() + &line(2, "stderr", "F", " err") + &line(3, "stdout", "F", "1");
+    feed(&mut assembler, &mut batch, rest.as_bytes(), text.len(), MAX);
+    let bodies: Vec<String> = seen(&batch).into_iter().map(|(body, ..)| body).collect();
+    assert_eq!(bodies, ["out 1"]);
+    assert_eq!(assembler.take_noted().excluded, 1);
+}
