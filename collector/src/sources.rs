@@ -34,9 +34,9 @@ pub const KINDS: &[Kind<dyn SourceConfig>] = &[
 
 /// Settings of a source.
 pub trait SourceConfig: Described {
-    /// Key and value of what no two sources may share: a directory, an address.
-    fn exclusive(&self) -> Option<(&'static str, String)> {
-        None
+    /// Keys and values of what no two sources may share: directories, addresses.
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
     /// Runs until `wiring.stop`, then hands over what it has and returns. Blocking, on a thread of

@@ -107,8 +107,12 @@ impl Settings for OpentelemetrySettings {
 }
 
 impl SourceConfig for OpentelemetrySettings {
-    fn exclusive(&self) -> Option<(&'static str, String)> {
-        Some(("grpc.address", self.grpc.address.to_string()))
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
+        [("grpc.address", self.grpc.address), ("http.address", self.http.address)]
+            .into_iter()
+            .filter(|(_, address)| address.port() != 0)
+            .map(|(key, address)| (key, address.to_string()))
+            .collect()
     }
 
     fn run(&self, wiring: Wiring) {

@@ -22,6 +22,7 @@ use logq_schemas::landing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Pushes between the listeners and the source's thread: enough to share one sync, few enough to
 /// be limited by bytes first.
@@ -71,6 +72,10 @@ pub enum Refused {
     /// Too much waits already, or the spool takes too long.
     #[error("the spool is behind, send again later")]
     Full,
+    /// The spool took it and did not keep it: it drops what is new while it is full, or could not
+    /// be synced.
+    #[error("the spool could not keep it, send again later")]
+    NotStored,
     /// The collector stops.
     #[error("the collector stops, send again")]
     Stopping,
@@ -80,6 +85,7 @@ impl Refused {
     fn reason(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::NotStored => "not_stored",
             Self::Stopping => "stopping",
         }
     }
@@ -91,6 +97,7 @@ pub struct Intake {
     name: Arc<str>,
     sender: mpsc::Sender<(Push, oneshot::Sender<()>)>,
     budget: Arc<Semaphore>,
+    stop: CancellationToken,
     metrics: Arc<Metrics>,
 }
 
@@ -100,7 +107,8 @@ impl Intake {
         let (sender, arrivals) = mpsc::channel(QUEUE_PUSHES);
         let budget = Arc::new(Semaphore::new(IN_FLIGHT_BYTES));
         let name = wiring.name.as_str().into();
-        (Self { name, sender, budget, metrics: wiring.metrics.clone() }, Arrivals(arrivals))
+        let (stop, metrics) = (wiring.stop.clone(), wiring.metrics.clone());
+        (Self { name, sender, budget, stop, metrics }, Arrivals(arrivals))
     }
 
     /// Hands over a push and waits until it is durable. Dropping the future gives up the answer, not
@@ -136,7 +144,10 @@ impl Intake {
         let (receipt, durable) = oneshot::channel();
         let wait = async {
             self.sender.send((push, receipt)).await.map_err(|_| Refused::Stopping)?;
-            durable.await.map_err(|_| Refused::Stopping)
+            durable.await.map_err(|_| match self.stop.is_cancelled() {
+                true => Refused::Stopping,
+                false => Refused::NotStored,
+            })
         };
         tokio::time::timeout(DURABLE_WITHIN, wait).await.unwrap_or(Err(Refused::Full))
     }

@@ -19,3 +19,4 @@ mod program;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod receiver;
 mod reference;
+mod stdin_source;
