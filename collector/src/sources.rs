@@ -1,7 +1,11 @@
 //! Sources: where records come from. Each runs on a thread of its own and hands batches through
 //! the graph of transforms to the spool, over a bounded channel.
 
+#[cfg(any(feature = "forward", feature = "otlp"))]
+pub mod connections;
 pub mod file;
+#[cfg(feature = "forward")]
+pub mod fluent;
 #[cfg(feature = "journald")]
 pub mod journald;
 pub mod kubernetes_logs;
@@ -28,6 +32,8 @@ pub const KINDS: &[Kind<dyn SourceConfig>] = &[
     kind::<stdin::StdinSettings>(),
     #[cfg(feature = "otlp")]
     kind::<opentelemetry::OpentelemetrySettings>(),
+    #[cfg(feature = "forward")]
+    kind::<fluent::FluentSettings>(),
     #[cfg(feature = "journald")]
     kind::<journald::JournaldSettings>(),
 ];
