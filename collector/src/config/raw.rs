@@ -129,9 +129,10 @@ fn check_whole(config: &Config) -> Result<(), Problem> {
     let exclusive = config.sources.iter().flat_map(|(name, source)| {
         source.exclusive().into_iter().map(move |exclusive| ("sources", name, exclusive))
     });
-    let targets = config.sinks.iter().filter_map(|(name, sink)| {
-        sink.settings.exclusive().map(|exclusive| ("sinks", name, exclusive))
-    });
+    let targets = config
+        .sinks
+        .iter()
+        .filter_map(|(name, sink)| sink.settings.exclusive().map(|exclusive| ("sinks", name, exclusive)));
     let mut owners: BTreeMap<(&str, String), &String> = BTreeMap::new();
     for (section, name, (key, resource)) in exclusive.chain(targets) {
         // An address is taken under whatever key it is given.

@@ -127,7 +127,9 @@ fn every_effective_key_is_on_the_reference_page() {
 fn no_two_sources_listen_on_one_address() {
     let pair = |keys: &str| {
         let source = "[sources.one]\ntype = \"opentelemetry\"\n[sources.two]\ntype = \"opentelemetry\"\n";
-        let text = format!("data_dir = \"/d\"\nnode = \"n\"\n{source}{keys}\n[sinks.out]\ntype = \"blackhole\"\ninputs = [\"one\", \"two\"]\n");
+        let text = format!(
+            "data_dir = \"/d\"\nnode = \"n\"\n{source}{keys}\n[sinks.out]\ntype = \"blackhole\"\ninputs = [\"one\", \"two\"]\n"
+        );
         parse(&text).map(drop).map_err(|error| error.to_string())
     };
     let error = pair("grpc.address = \"127.0.0.1:1\"").unwrap_err();

@@ -68,11 +68,7 @@ impl Places {
 
 impl Listener {
     /// Binds, however long it takes for the address to become free. `None` when the collector stops.
-    pub async fn bind(
-        protocol: &'static str,
-        address: SocketAddr,
-        stop: &CancellationToken,
-    ) -> Option<Self> {
+    pub async fn bind(protocol: &'static str, address: SocketAddr, stop: &CancellationToken) -> Option<Self> {
         let tcp = persist(&address.to_string(), stop, || listen(address)).await?;
         let local = tcp.local_addr().unwrap_or(address);
         tracing::info!(address = %local, protocol, "listening");

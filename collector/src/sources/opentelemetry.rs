@@ -17,24 +17,24 @@ mod http;
 mod json;
 mod records;
 
-use arriving::Metered;
 use super::connections::{Connection, Listener};
 use super::received::{self, Intake, Push, Refused};
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, options};
+use arriving::Metered;
+use futures::Stream;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
-use futures::Stream;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::server::Connected;
 

@@ -91,8 +91,7 @@ async fn a_source_that_panicked_is_not_an_input_that_ended_well() {
          [sinks.out]\ntype = \"blackhole\"\ninputs = [\"in\"]\n",
         dir.path()
     );
-    let mut config =
-        crate::config::Config::parse(std::path::Path::new("c.toml"), &text, &|_| None).unwrap();
+    let mut config = crate::config::Config::parse(std::path::Path::new("c.toml"), &text, &|_| None).unwrap();
     config.sources.insert("in".to_owned(), Arc::new(Panics));
     let ended = super::run(config.clone(), None, || Ok(config.clone())).await;
     assert!(matches!(ended, Err(super::RunError::SourceEnded)), "{ended:?}");

@@ -81,7 +81,8 @@ impl<'a> Events<'a> {
             }
         }
         // Without a message the record itself is what there is to read.
-        let body = body.unwrap_or_else(|| Json::Object(std::mem::take(&mut attributes)).to_string().into_bytes());
+        let body =
+            body.unwrap_or_else(|| Json::Object(std::mem::take(&mut attributes)).to_string().into_bytes());
         let stream = self.stream(about);
         let extra = Extra { attributes, ..Extra::default() };
         self.push.records.push(Pushed { stream, offset: self.offset, time, body, extra });
@@ -155,8 +156,7 @@ fn nanoseconds(time: &Value) -> Result<u64, Fault> {
         Value::F32(seconds) => Ok((f64::from(*seconds) * SECOND as f64) as u64),
         Value::Ext(0, bytes) if bytes.len() == 8 => {
             let (seconds, rest) = bytes.split_at(4);
-            let number =
-                |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+            let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
             Ok(number(seconds) * SECOND + number(rest))
         }
         Value::Array(parts) => match parts.first() {

@@ -80,7 +80,10 @@ fn all_forms_hold_the_same_records_and_name_their_chunk() {
     }
     let one = encode(&Value::Array(vec!["app".into(), 1_763_805_600.into(), record(7)]));
     let (push, answer) = read(&one).unwrap();
-    assert_eq!((answer, push.records[0].time.as_str()), (Some(Answer::None), "2025-11-22T10:00:00.000000000Z"));
+    assert_eq!(
+        (answer, push.records[0].time.as_str()),
+        (Some(Answer::None), "2025-11-22T10:00:00.000000000Z")
+    );
     assert_eq!(read(&[0xc0]).unwrap().1, None, "a heartbeat");
 }
 
@@ -122,7 +125,10 @@ fn what_fluent_bit_knows_about_a_pod_describes_the_stream() {
     let entry = Value::Array(vec![times, record]);
     let (push, _) = read(&encode(&Value::Array(vec!["kube".into(), Value::Array(vec![entry])]))).unwrap();
     let about = &push.streams[0];
-    assert_eq!((about.namespace.as_str(), about.pod.as_str(), about.container.as_str()), ("shop", "api-1", "api"));
+    assert_eq!(
+        (about.namespace.as_str(), about.pod.as_str(), about.container.as_str()),
+        ("shop", "api-1", "api")
+    );
     assert_eq!((about.labels["app"].as_str(), about.stdio.as_str()), ("api", "stderr"));
     let attributes = serde_json::json!(push.records[0].extra.attributes);
     assert_eq!(attributes, serde_json::json!({"kubernetes": {"docker_id": "abc"}}));
