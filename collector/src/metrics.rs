@@ -201,7 +201,7 @@ const TABLE: &[Row] = &[
     ("collector_source_files", G, "files", "", "Files being followed"),
     ("collector_source_behind_bytes", G, "bytes", "", "Bytes seen in followed files but not yet part of a record"),
     ("collector_source_received_requests", C, "requests", "source", "Requests of clients that were stored and acknowledged"),
-    ("collector_source_refused_requests", C, "requests", "source, reason", "Requests answered with a refusal: `full`, `stopping`, `malformed`, `too_large`, `unsupported`"),
+    ("collector_source_refused_requests", C, "requests", "source, reason", "Requests answered with a refusal: `full`, `not_stored`, `stopping`, `malformed`, `too_large`, `unsupported`, `unauthorized`"),
     ("collector_source_excluded_files", G, "files", "", "Files not read: `select`, or an annotation of their pod"),
     ("collector_source_excluded_records", C, "records", "", "Records skipped because their pod excludes that standard stream"),
     ("collector_source_waiting_files", G, "files", "", "Files not read yet because the metadata of their pod may still come (metadata_wait), or because `select` names labels and it has not come"),

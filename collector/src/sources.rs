@@ -1,7 +1,11 @@
 //! Sources: where records come from. Each runs on a thread of its own and hands batches through
 //! the graph of transforms to the spool, over a bounded channel.
 
+#[cfg(any(feature = "forward", feature = "otlp"))]
+pub mod connections;
 pub mod file;
+#[cfg(feature = "forward")]
+pub mod fluent;
 #[cfg(feature = "journald")]
 pub mod journald;
 pub mod kubernetes_logs;
@@ -28,15 +32,17 @@ pub const KINDS: &[Kind<dyn SourceConfig>] = &[
     kind::<stdin::StdinSettings>(),
     #[cfg(feature = "otlp")]
     kind::<opentelemetry::OpentelemetrySettings>(),
+    #[cfg(feature = "forward")]
+    kind::<fluent::FluentSettings>(),
     #[cfg(feature = "journald")]
     kind::<journald::JournaldSettings>(),
 ];
 
 /// Settings of a source.
 pub trait SourceConfig: Described {
-    /// Key and value of what no two sources may share: a directory, an address.
-    fn exclusive(&self) -> Option<(&'static str, String)> {
-        None
+    /// Keys and values of what no two sources may share: directories, addresses.
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
     /// Runs until `wiring.stop`, then hands over what it has and returns. Blocking, on a thread of

@@ -76,6 +76,9 @@ pub enum RunError {
     /// Reading ended, but a sink did not take everything in time.
     #[error("not everything was delivered within shutdown_timeout; it is in the spool, run again")]
     Undelivered,
+    /// A source ended by a panic, so what it had to read may not all have been read.
+    #[error("a source ended early; the log says why")]
+    SourceEnded,
     /// The spool's thread failed.
     #[error("spool thread ended early; the log says why")]
     SpoolEnded,
@@ -219,11 +222,11 @@ async fn run_once(
     let deadline = Instant::now() + timeout;
     stop.cancel();
     source_threads.iter().for_each(|thread| thread.thread().unpark());
-    let mut ended_early = false;
+    let mut source_died = false;
     for thread in source_threads {
-        join(thread).await;
+        source_died |= join(thread).await.is_none();
     }
-    ended_early |= !matches!(join(spool_thread).await, Some(Ok(())));
+    let ended_early = !matches!(join(spool_thread).await, Some(Ok(())));
     let delivered = async { while sink_tasks.join_next().await.is_some() {} };
     tokio::select! {
         () = delivered => {}
@@ -253,6 +256,7 @@ async fn run_once(
     }
     match (ended_early, finite) {
         (true, _) => Err(RunError::SpoolEnded),
+        (false, _) if source_died => Err(RunError::SourceEnded),
         (false, true) if !spool.is_drained() => Err(RunError::Undelivered),
         _ => Ok(Ended::Done),
     }

@@ -98,11 +98,16 @@ pub const OTLP_GRPC_ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 4317);
 /// Default of the `opentelemetry` source's `http.address`.
 pub const OTLP_HTTP_ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 4318);
 
-/// Default of `max_request_bytes`: exporters send 512 records at a time, a few hundred kB; this is
-/// four times gRPC's usual limit.
-pub const OTLP_REQUEST_BYTES: usize = 16 * MIB;
+/// Default of the `fluent` source's `address`: Fluentd's port, on this machine only because there is
+/// no TLS.
+#[cfg(feature = "forward")]
+pub const FLUENT_ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 24224);
+
+/// Default of `max_request_bytes`: exporters send 512 records at a time, a few hundred kB; Fluent
+/// Bit and Fluentd chunks of 2 to 8 MiB; this is four times gRPC's usual limit.
+pub const REQUEST_BYTES: usize = 16 * MIB;
 /// Smallest and largest accepted `max_request_bytes`: at most what may be under way in all.
-pub const OTLP_REQUEST_BYTES_RANGE: (usize, usize) = (4 * KIB, 64 * MIB);
+pub const REQUEST_BYTES_RANGE: (usize, usize) = (4 * KIB, 64 * MIB);
 
 /// Most requests under way on one gRPC connection.
 pub const OTLP_STREAMS: usize = 16;

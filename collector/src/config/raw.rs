@@ -126,12 +126,17 @@ fn check_whole(config: &Config) -> Result<(), Problem> {
             format!("must be at least four segments ({least}); raise it or lower segment.max_bytes");
         return Err(problem("spool.max_bytes", message));
     }
-    let exclusive = config.sources.iter().map(|(name, source)| ("sources", name, source.exclusive()));
-    let targets = config.sinks.iter().map(|(name, sink)| ("sinks", name, sink.settings.exclusive()));
+    let exclusive = config.sources.iter().flat_map(|(name, source)| {
+        source.exclusive().into_iter().map(move |exclusive| ("sources", name, exclusive))
+    });
+    let targets = config
+        .sinks
+        .iter()
+        .filter_map(|(name, sink)| sink.settings.exclusive().map(|exclusive| ("sinks", name, exclusive)));
     let mut owners: BTreeMap<(&str, String), &String> = BTreeMap::new();
-    for (section, name, exclusive) in exclusive.chain(targets) {
-        let Some((key, resource)) = exclusive else { continue };
-        if let Some(other) = owners.insert((section, format!("{key} {resource}")), name) {
+    for (section, name, (key, resource)) in exclusive.chain(targets) {
+        // An address is taken under whatever key it is given.
+        if let Some(other) = owners.insert((section, resource.clone()), name) {
             let message = format!("{resource} is also used by {section}.{other}; give each its own");
             return Err(problem(format!("{section}.{name}.{key}"), message));
         }

@@ -121,3 +121,20 @@ fn every_effective_key_is_on_the_reference_page() {
         }
     }
 }
+
+#[cfg(feature = "otlp")]
+#[test]
+fn no_two_sources_listen_on_one_address() {
+    let pair = |keys: &str| {
+        let source = "[sources.one]\ntype = \"opentelemetry\"\n[sources.two]\ntype = \"opentelemetry\"\n";
+        let text = format!(
+            "data_dir = \"/d\"\nnode = \"n\"\n{source}{keys}\n[sinks.out]\ntype = \"blackhole\"\ninputs = [\"one\", \"two\"]\n"
+        );
+        parse(&text).map(drop).map_err(|error| error.to_string())
+    };
+    let error = pair("grpc.address = \"127.0.0.1:1\"").unwrap_err();
+    assert!(error.starts_with("c.toml: sources.two.http.address: 127.0.0.1:4318 is also used by"), "{error}");
+    let error = pair("grpc.address = \"127.0.0.1:4318\"\nhttp.address = \"127.0.0.1:2\"").unwrap_err();
+    assert!(error.starts_with("c.toml: sources.two.grpc.address: 127.0.0.1:4318 is also used by"), "{error}");
+    assert_eq!(pair("grpc.address = \"127.0.0.1:1\"\nhttp.address = \"127.0.0.1:2\""), Ok(()));
+}

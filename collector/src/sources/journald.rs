@@ -149,10 +149,10 @@ impl JournaldSettings {
 }
 
 impl SourceConfig for JournaldSettings {
-    fn exclusive(&self) -> Option<(&'static str, String)> {
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
         let default = PathBuf::from(discover::DIRECTORIES[0]);
         let directory = self.journal_directory.as_ref().unwrap_or(&default);
-        Some(("journal_directory", directory.display().to_string()))
+        vec![("journal_directory", directory.display().to_string())]
     }
 
     fn run(&self, wiring: Wiring) {

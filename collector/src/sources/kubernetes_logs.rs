@@ -184,8 +184,8 @@ impl config::component::Settings for Settings {
 }
 
 impl SourceConfig for Settings {
-    fn exclusive(&self) -> Option<(&'static str, String)> {
-        Some(("pods_dir", self.pods_dir.display().to_string()))
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
+        vec![("pods_dir", self.pods_dir.display().to_string())]
     }
 
     fn run(&self, wiring: Wiring) {

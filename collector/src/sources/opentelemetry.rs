@@ -12,29 +12,31 @@
 //! Refuses: traces and metrics, and plain-text listeners beyond a trusted network: there is no TLS
 //! here, bind to the node or put a proxy in front.
 
+mod arriving;
 mod http;
 mod json;
 mod records;
 
+use super::connections::{Connection, Listener};
 use super::received::{self, Intake, Push, Refused};
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, options};
+use arriving::Metered;
+use futures::Stream;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
-
-/// Pause between attempts to bind an address that is taken.
-const BIND_RETRY: Duration = Duration::from_secs(1);
+use tonic::transport::server::Connected;
 
 /// Settings of the source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,7 +82,7 @@ impl Default for Http {
 }
 
 fn request_bytes() -> ByteSize {
-    ByteSize::new(options::OTLP_REQUEST_BYTES)
+    ByteSize::new(options::REQUEST_BYTES)
 }
 
 impl Settings for OpentelemetrySettings {
@@ -93,7 +95,7 @@ impl Settings for OpentelemetrySettings {
         vec![
             ("grpc.address", text(&Grpc::default().address.to_string()), "Address of `LogsService/Export`"),
             ("http.address", text(&Http::default().address.to_string()), "Address of `POST /v1/logs`"),
-            ("max_request_bytes", size(options::OTLP_REQUEST_BYTES), "Largest request, before and after decompression"),
+            ("max_request_bytes", size(options::REQUEST_BYTES), "Largest request, before and after decompression"),
         ]
     }
 
@@ -102,17 +104,21 @@ impl Settings for OpentelemetrySettings {
             return Err(problem(format!("{key}.http.address"), "must differ from grpc.address"));
         }
         let key = format!("{key}.max_request_bytes");
-        within(&key, self.max_request_bytes, options::OTLP_REQUEST_BYTES_RANGE)
+        within(&key, self.max_request_bytes, options::REQUEST_BYTES_RANGE)
     }
 }
 
 impl SourceConfig for OpentelemetrySettings {
-    fn exclusive(&self) -> Option<(&'static str, String)> {
-        Some(("grpc.address", self.grpc.address.to_string()))
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
+        [("grpc.address", self.grpc.address), ("http.address", self.http.address)]
+            .into_iter()
+            .filter(|(_, address)| address.port() != 0)
+            .map(|(key, address)| (key, address.to_string()))
+            .collect()
     }
 
     fn run(&self, wiring: Wiring) {
-        let (intake, arrivals) = Intake::new(&wiring);
+        let (intake, arrivals) = Intake::new(&wiring.name, wiring.stop.clone(), wiring.metrics.clone());
         let exporter = Exporter { intake, most: self.max_request_bytes.bytes() };
         let serving = serve(self.clone(), exporter, wiring.stop.clone(), wiring.progress.clone());
         let server = wiring.runtime.spawn(serving);
@@ -128,8 +134,8 @@ async fn serve(
     progress: Arc<crate::topology::Progress>,
 ) {
     progress.set_ready(false);
-    let Some(grpc) = bind(settings.grpc.address, &stop).await else { return };
-    let Some(http) = bind(settings.http.address, &stop).await else { return };
+    let Some(grpc) = Listener::bind("otlp/grpc", settings.grpc.address, &stop).await else { return };
+    let Some(http) = Listener::bind("otlp/http", settings.http.address, &stop).await else { return };
     progress.set_ready(true);
     let most = exporter.most;
     let service = LogsServiceServer::new(exporter.clone())
@@ -139,11 +145,8 @@ async fn serve(
     let grpc = tonic::transport::Server::builder()
         .concurrency_limit_per_connection(options::OTLP_STREAMS)
         .max_concurrent_streams(u32::try_from(options::OTLP_STREAMS).ok())
-        .add_service(service)
-        .serve_with_incoming_shutdown(
-            tonic::transport::server::TcpIncoming::from(grpc),
-            stop.clone().cancelled_owned(),
-        );
+        .add_service(Metered::new(service, exporter.intake.clone()))
+        .serve_with_incoming_shutdown(connections(grpc), stop.clone().cancelled_owned());
     let http = axum::serve(http, http::router(exporter)).with_graceful_shutdown(stop.cancelled_owned());
     let (grpc, http) = tokio::join!(grpc, async { http.await });
     if let Err(error) = grpc {
@@ -156,25 +159,29 @@ async fn serve(
     }
 }
 
-/// Binds, however long it takes for the address to become free. `None` when the collector stops.
-async fn bind(address: SocketAddr, stop: &CancellationToken) -> Option<TcpListener> {
-    let mut told = false;
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => {
-                let local = listener.local_addr().unwrap_or(address);
-                tracing::info!(address = %local, "otlp is served");
-                return Some(listener);
-            }
-            Err(error) if !std::mem::replace(&mut told, true) => {
-                tracing::error!(%address, %error, "can't listen, trying again until the address is free");
-            }
-            Err(_) => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = tokio::time::sleep(BIND_RETRY) => {}
-        }
+fn connections(listener: Listener) -> impl Stream<Item = io::Result<Connection<TcpStream>>> {
+    futures::stream::unfold(listener, |listener| async {
+        let connection = listener.next().await;
+        Some((Ok(connection), listener))
+    })
+}
+
+impl Connected for Connection<TcpStream> {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection<TcpStream>;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Self::Io, ()) {
+        (self.next().await, ())
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 

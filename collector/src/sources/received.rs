@@ -21,7 +21,8 @@ use crate::stream::Stream;
 use logq_schemas::landing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Pushes between the listeners and the source's thread: enough to share one sync, few enough to
 /// be limited by bytes first.
@@ -29,6 +30,9 @@ const QUEUE_PUSHES: usize = 64;
 
 /// Most bytes of pushes that wait to be durable: four requests of the largest default size.
 pub const IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most bytes of requests that arrive and are not decoded yet, over all connections of a source.
+pub const ARRIVING_BYTES: usize = 64 * 1024 * 1024;
 
 /// Longest wait for the spool: below the time after which exporters give up on their own.
 const DURABLE_WITHIN: Duration = Duration::from_secs(8);
@@ -65,12 +69,34 @@ pub struct Push {
     pub bytes: usize,
 }
 
+impl Push {
+    /// Adds what another push holds.
+    #[cfg(feature = "forward")]
+    pub fn append(&mut self, other: Self) {
+        let first = self.streams.len();
+        self.streams.extend(other.streams);
+        let moved = |pushed: Pushed| Pushed { stream: first + pushed.stream, ..pushed };
+        self.records.extend(other.records.into_iter().map(moved));
+        self.bytes += other.bytes;
+    }
+
+    /// What it takes of the memory there is, roughly.
+    fn weight(&self) -> u32 {
+        let bytes = self.records.len().saturating_mul(size_of::<Pushed>()).saturating_add(self.bytes);
+        u32::try_from(bytes.clamp(1, IN_FLIGHT_BYTES)).unwrap_or(u32::MAX)
+    }
+}
+
 /// Why a push was not taken; the client is to send it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Too much waits already, or the spool takes too long.
     #[error("the spool is behind, send again later")]
     Full,
+    /// The spool took it and did not keep it: it drops what is new while it is full, or could not
+    /// be synced.
+    #[error("the spool could not keep it, send again later")]
+    NotStored,
     /// The collector stops.
     #[error("the collector stops, send again")]
     Stopping,
@@ -80,6 +106,7 @@ impl Refused {
     fn reason(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::NotStored => "not_stored",
             Self::Stopping => "stopping",
         }
     }
@@ -91,16 +118,19 @@ pub struct Intake {
     name: Arc<str>,
     sender: mpsc::Sender<(Push, oneshot::Sender<()>)>,
     budget: Arc<Semaphore>,
+    arriving: Arc<Semaphore>,
+    stop: CancellationToken,
     metrics: Arc<Metrics>,
 }
 
 impl Intake {
     /// The entrance and the end that [`receive`] takes.
-    pub fn new(wiring: &Wiring) -> (Self, Arrivals) {
+    pub fn new(source: &str, stop: CancellationToken, metrics: Arc<Metrics>) -> (Self, Arrivals) {
         let (sender, arrivals) = mpsc::channel(QUEUE_PUSHES);
         let budget = Arc::new(Semaphore::new(IN_FLIGHT_BYTES));
-        let name = wiring.name.as_str().into();
-        (Self { name, sender, budget, metrics: wiring.metrics.clone() }, Arrivals(arrivals))
+        let arriving = Arc::new(Semaphore::new(ARRIVING_BYTES));
+        let name = source.into();
+        (Self { name, sender, budget, arriving, stop, metrics }, Arrivals(arrivals))
     }
 
     /// Hands over a push and waits until it is durable. Dropping the future gives up the answer, not
@@ -109,12 +139,43 @@ impl Intake {
     /// # Errors
     /// When it is not durable, as far as is known.
     pub async fn deliver(&self, push: Push) -> Result<(), Refused> {
-        let result = self.try_deliver(push).await;
-        match result {
-            Ok(()) => self.metrics.received(&self.name),
-            Err(refused) => self.refuse(refused.reason()),
-        }
-        result
+        let wait = async {
+            let held = self.budget.try_acquire_many(push.weight()).map_err(|_| Refused::Full)?;
+            self.store(push).await.inspect(|()| drop(held))
+        };
+        self.counted(tokio::time::timeout(DURABLE_WITHIN, wait).await.unwrap_or(Err(Refused::Full)))
+    }
+
+    /// As [`Intake::deliver`], for a client that can't send again: waits for as long as it takes.
+    ///
+    /// # Errors
+    /// When the spool did not keep it or the collector stops.
+    #[cfg(feature = "forward")]
+    pub async fn deliver_in_time(&self, push: Push) -> Result<(), Refused> {
+        let held = self.budget.acquire_many(push.weight()).await.map_err(|_| Refused::Stopping);
+        let stored = match held {
+            Ok(_held) => self.store(push).await,
+            Err(refused) => Err(refused),
+        };
+        self.counted(stored)
+    }
+
+    /// Room for as many bytes of a request that arrives, which is given back when dropped.
+    ///
+    /// # Errors
+    /// When there is none for too long.
+    #[cfg(feature = "forward")]
+    pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let bytes = u32::try_from(bytes.min(ARRIVING_BYTES)).unwrap_or(u32::MAX);
+        let wait = self.arriving.clone().acquire_many_owned(bytes);
+        let room = tokio::time::timeout(DURABLE_WITHIN, wait).await;
+        room.ok().and_then(Result::ok).ok_or(Refused::Full).inspect_err(|full| self.refuse(full.reason()))
+    }
+
+    /// Room for as many bytes if there is any at once.
+    #[cfg(feature = "otlp")]
+    pub fn try_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.arriving.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 
     /// Counts a request that was answered with a refusal.
@@ -127,24 +188,38 @@ impl Intake {
         &self.name
     }
 
-    async fn try_deliver(&self, push: Push) -> Result<(), Refused> {
+    async fn store(&self, push: Push) -> Result<(), Refused> {
         if push.records.is_empty() {
             return Ok(());
         }
-        let bytes = u32::try_from(push.bytes.clamp(1, IN_FLIGHT_BYTES)).unwrap_or(u32::MAX);
-        let _held = self.budget.try_acquire_many(bytes).map_err(|_| Refused::Full)?;
         let (receipt, durable) = oneshot::channel();
-        let wait = async {
-            self.sender.send((push, receipt)).await.map_err(|_| Refused::Stopping)?;
-            durable.await.map_err(|_| Refused::Stopping)
-        };
-        tokio::time::timeout(DURABLE_WITHIN, wait).await.unwrap_or(Err(Refused::Full))
+        self.sender.send((push, receipt)).await.map_err(|_| Refused::Stopping)?;
+        durable.await.map_err(|_| match self.stop.is_cancelled() {
+            true => Refused::Stopping,
+            false => Refused::NotStored,
+        })
+    }
+
+    fn counted(&self, stored: Result<(), Refused>) -> Result<(), Refused> {
+        match stored {
+            Ok(()) => self.metrics.received(&self.name),
+            Err(refused) => self.refuse(refused.reason()),
+        }
+        stored
     }
 }
 
 /// Where pushes arrive.
 #[derive(Debug)]
 pub struct Arrivals(mpsc::Receiver<(Push, oneshot::Sender<()>)>);
+
+#[cfg(test)]
+impl Arrivals {
+    /// The next push, and who waits for it.
+    pub async fn next(&mut self) -> Option<(Push, oneshot::Sender<()>)> {
+        self.0.recv().await
+    }
+}
 
 /// Moves pushes to the spool until every [`Intake`] is gone, or the collector stops and what was
 /// under way had its time. Blocking.

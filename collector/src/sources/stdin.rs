@@ -11,45 +11,19 @@ use crate::config::{ByteSize, options};
 use crate::sources::received::{identity, time_of};
 use crate::stream::Stream;
 use logq_schemas::landing;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
-use std::io::Read as _;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes read at a time: what a pipe holds.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// How often the thread looks at its timers.
-const TICK: Duration = Duration::from_millis(50);
-
-/// The process has one standard input, which outlives a reload of the configuration; a read of it
-/// can't be interrupted. So one thread reads it, from the first use on until the process ends.
-static INPUT: LazyLock<Mutex<Receiver<Vec<u8>>>> = LazyLock::new(|| {
-    let (sender, receiver) = sync_channel(2);
-    let read = move || {
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            match std::io::stdin().lock().read(&mut piece) {
-                Ok(0) => return,
-                Ok(n) => {
-                    if sender.send(piece[..n].to_vec()).is_err() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    tracing::error!(%error, "standard input can't be read, taken as its end");
-                    return;
-                }
-            }
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("stdin".into()).spawn(read) {
-        tracing::error!(%error, "standard input can't be read, taken as its end");
-    }
-    Mutex::new(receiver)
-});
+/// Longest wait for input before the thread looks at its timers, in nanoseconds.
+const TICK_NANOSECONDS: i64 = 50_000_000;
 
 /// Settings of the source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,36 +53,78 @@ impl Settings for StdinSettings {
 }
 
 impl SourceConfig for StdinSettings {
-    fn exclusive(&self) -> Option<(&'static str, String)> {
-        Some(("type", "standard input".to_owned()))
+    fn exclusive(&self) -> Vec<(&'static str, String)> {
+        vec![("type", "standard input".to_owned())]
     }
 
     fn run(&self, wiring: Wiring) {
-        let input = INPUT.lock().unwrap_or_else(PoisonError::into_inner);
+        // A descriptor of our own: what the standard library buffers would be lost with a reload.
+        let input = match io::stdin().as_fd().try_clone_to_owned() {
+            Ok(descriptor) => Input { file: File::from(descriptor), piece: vec![0; PIECE_BYTES] },
+            Err(error) => return tracing::error!(%error, "no standard input, taken as its end"),
+        };
         let start = time_of(0);
         let id = identity(&[wiring.name.as_bytes(), start.as_bytes(), &std::process::id().to_le_bytes()]);
         let about = landing::Stream { id, source: wiring.name.clone(), ..landing::Stream::default() };
         let lines = Lines::new(Arc::new(Stream::new(about)), self.max_line_bytes.bytes());
-        read(&input, lines, &wiring);
+        read(input, lines, &wiring);
     }
 }
 
-fn read(input: &Receiver<Vec<u8>>, mut lines: Lines, wiring: &Wiring) {
+/// Standard input, read without waiting longer than a tick.
+struct Input {
+    file: File,
+    piece: Vec<u8>,
+}
+
+/// What a tick brought.
+enum Came {
+    Nothing,
+    /// As many bytes of the piece.
+    Bytes(usize),
+    End,
+}
+
+impl Input {
+    /// Waits for input, reads it once. Only a process that shares the pipe and is faster can make
+    /// the read wait.
+    fn next(&mut self) -> Came {
+        match self.try_next() {
+            Ok(came) => came,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Came::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Came::Nothing,
+            Err(error) => {
+                tracing::error!(%error, "standard input can't be read, taken as its end");
+                Came::End
+            }
+        }
+    }
+
+    fn try_next(&mut self) -> io::Result<Came> {
+        let tick = Timespec { tv_sec: 0, tv_nsec: TICK_NANOSECONDS };
+        if poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&tick))? == 0 {
+            return Ok(Came::Nothing);
+        }
+        Ok(match self.file.read(&mut self.piece)? {
+            0 => Came::End,
+            n => Came::Bytes(n),
+        })
+    }
+}
+
+fn read(mut input: Input, mut lines: Lines, wiring: &Wiring) {
     let mut since = Instant::now();
     loop {
         wiring.progress.beat();
-        let ended = match input.recv_timeout(TICK) {
-            Ok(piece) => {
-                wiring.progress.set_idle(false);
-                lines.add(&piece);
-                false
-            }
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => true,
-        };
+        let came = input.next();
+        if let Came::Bytes(n) = came {
+            wiring.progress.set_idle(false);
+            lines.add(&input.piece[..n]);
+        }
+        let ended = matches!(came, Came::End);
         let stop = ended || wiring.stop.is_cancelled();
         if stop {
-            lines.end();
+            lines.end(!ended);
         }
         let full = lines.batch.joined.len() >= wiring.limits.max_bytes.bytes();
         if full || stop || since.elapsed() >= wiring.limits.timeout_secs.duration() {
@@ -173,10 +189,10 @@ impl Lines {
         }
     }
 
-    /// The input is over: what has no newline is a line too.
-    fn end(&mut self) {
+    /// Nothing more is read: what has no newline is a line too, or a piece of one that goes on.
+    fn end(&mut self, more: bool) {
         if !self.pending.is_empty() {
-            self.record(false, 0);
+            self.record(more, 0);
         }
     }
 
@@ -214,7 +230,7 @@ mod tests {
     fn bodies(pieces: &[&[u8]]) -> Vec<(u64, Cut, Vec<u8>)> {
         let mut lines = Lines::new(Arc::new(Stream::new(landing::Stream::default())), 8);
         pieces.iter().for_each(|piece| lines.add(piece));
-        lines.end();
+        lines.end(false);
         let batch = &lines.batch;
         batch.records.iter().map(|r| (r.offset, r.cut, batch.bytes(r.body).to_vec())).collect()
     }

@@ -191,6 +191,47 @@ fn a_full_spool_drops_only_when_told_to_and_counts_it() {
 }
 
 #[test]
+fn who_sent_a_dropped_batch_is_not_told_that_it_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let (spool, _) =
+        open_lanes(dir.path(), limits(1, WhenFull::DropNewest), vec![lane("p", &["a"])], &metrics);
+    let mut writer = Writer::new(spool).unwrap();
+    let told: Vec<bool> = (0..2)
+        .map(|i| {
+            let (receipt, mut durable) = tokio::sync::oneshot::channel();
+            let mut pushed = pushed(i);
+            pushed.receipts.push(receipt);
+            assert!(writer.store(&mut pushed, &wiring()));
+            pushed.clear(0);
+            durable.try_recv().is_ok()
+        })
+        .collect();
+    assert_eq!((told, dropped(&metrics, "a", "spool_full")), (vec![true, false], 1));
+}
+
+/// One record that a client pushed: no file and so no position accounts for it.
+fn pushed(offset: u64) -> Batch {
+    Batch { advances: vec![], ..batch(1, offset, offset + 1) }
+}
+
+#[test]
+fn the_object_key_of_pushed_records_is_a_function_of_what_they_are() {
+    let key = |offsets: &[u64]| {
+        let dir = tempfile::tempdir().unwrap();
+        let (spool, _, _) = open(dir.path(), &["a"]);
+        let mut writer = Writer::new(spool.clone()).unwrap();
+        for offset in offsets {
+            assert!(writer.store(&mut pushed(*offset), &wiring()));
+        }
+        writer.seal().unwrap();
+        sealed(&spool)[0].digest.hex("p")
+    };
+    let keys: BTreeSet<String> = [&[1][..], &[2], &[1, 2], &[2, 1]].into_iter().map(key).collect();
+    assert_eq!((keys.len(), keys.contains(&key(&[1, 2]))), (4, true));
+}
+
+#[test]
 fn a_full_spool_that_blocks_gives_up_only_at_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::default());

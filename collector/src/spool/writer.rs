@@ -142,7 +142,12 @@ impl Writer {
                             }
                         }
                     }
-                    self.receipts(batch);
+                    if drop_records {
+                        // Untold, so that nobody takes for stored what is gone.
+                        batch.receipts.clear();
+                    } else {
+                        self.receipts(batch);
+                    }
                     if failing {
                         tracing::info!("spool can be written again");
                         metrics.spool_full.set(0);
@@ -211,6 +216,10 @@ impl Writer {
     }
 
     fn append(&mut self, batch: &Batch, drop_records: bool) -> io::Result<()> {
+        if drop_records && batch.advances.is_empty() {
+            // Neither records nor positions: a frame would only take room that there is not.
+            return Ok(());
+        }
         if self.torn {
             self.roll_back()?;
             self.torn = false;

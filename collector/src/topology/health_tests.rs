@@ -62,3 +62,37 @@ fn a_source_that_has_read_everything_and_ends_is_not_dead() {
     thread("source", move || drop(guard)).unwrap().join().unwrap();
     assert!(health.stuck().is_empty());
 }
+
+/// A source with a bug.
+#[derive(Debug)]
+struct Panics;
+
+impl crate::config::component::Described for Panics {
+    fn kind(&self) -> &'static str {
+        "panics"
+    }
+
+    fn table(&self) -> toml::Table {
+        toml::Table::new()
+    }
+}
+
+impl crate::sources::SourceConfig for Panics {
+    fn run(&self, _wiring: crate::sources::Wiring) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_panicked_is_not_an_input_that_ended_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "data_dir = {:?}\nnode = \"n\"\nadmin.address = \"\"\n[sources.in]\ntype = \"stdin\"\n\
+         [sinks.out]\ntype = \"blackhole\"\ninputs = [\"in\"]\n",
+        dir.path()
+    );
+    let mut config = crate::config::Config::parse(std::path::Path::new("c.toml"), &text, &|_| None).unwrap();
+    config.sources.insert("in".to_owned(), Arc::new(Panics));
+    let ended = super::run(config.clone(), None, || Ok(config.clone())).await;
+    assert!(matches!(ended, Err(super::RunError::SourceEnded)), "{ended:?}");
+}

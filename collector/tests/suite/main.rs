@@ -16,6 +16,9 @@ mod operations;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod otlp_sink;
 mod program;
+#[cfg(any(feature = "forward", feature = "otlp"))]
+mod pushed;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod receiver;
 mod reference;
+mod stdin_source;

@@ -1,15 +1,18 @@
 //! `POST /v1/logs`.
 
-use super::{Exporter, json};
+use super::arriving::Arriving;
+use super::{Exporter, Intake, Refused, json};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use http_body_util::LengthLimitError;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message as _;
 use serde_json::json;
+use std::error::Error;
 use std::io::Read;
 use std::time::Duration;
 
@@ -49,7 +52,7 @@ async fn logs(State(exporter): State<Exporter>, request: Request) -> Response {
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
         }
     };
-    let request = match read(&head.headers, body, format, exporter.most).await {
+    let request = match read(&head.headers, body, format, exporter.most, &exporter.intake).await {
         Ok(request) => request,
         Err(Problem(status, reason, message)) => {
             exporter.intake.refuse(reason);
@@ -71,9 +74,11 @@ async fn logs(State(exporter): State<Exporter>, request: Request) -> Response {
             write(format, StatusCode::OK, answer.encode_to_vec(), &text)
         }
         Err(refused) => {
-            let mut answer = fail(format, StatusCode::SERVICE_UNAVAILABLE, refused.to_string());
-            answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-            answer
+            let status = match refused {
+                Refused::Full | Refused::NotStored => StatusCode::TOO_MANY_REQUESTS,
+                Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            fail(format, status, refused.to_string())
         }
     }
 }
@@ -83,6 +88,7 @@ async fn read(
     body: Body,
     format: Format,
     most: usize,
+    intake: &Intake,
 ) -> Result<ExportLogsServiceRequest, Problem> {
     let malformed = |message: String| Problem(StatusCode::BAD_REQUEST, "malformed", message);
     let too_large = || {
@@ -94,10 +100,14 @@ async fn read(
     if declared.is_some_and(|len| len > most) {
         return Err(too_large());
     }
+    let body = Body::new(Arriving::new(body, intake.clone(), || Refused::Full.into()));
     let body = match tokio::time::timeout(ARRIVE_WITHIN, to_bytes(body, most)).await {
         Ok(Ok(body)) => body,
-        // Without a declared length, the limit is what ends a body that arrives.
-        Ok(Err(_)) if declared.is_none() => return Err(too_large()),
+        Ok(Err(error)) if caused_by::<LengthLimitError>(&error) => return Err(too_large()),
+        Ok(Err(error)) if caused_by::<Refused>(&error) => {
+            let message = Refused::Full.to_string();
+            return Err(Problem(StatusCode::TOO_MANY_REQUESTS, "full", message));
+        }
         Ok(Err(error)) => return Err(malformed(error.to_string())),
         Err(_) => return Err(Problem(StatusCode::REQUEST_TIMEOUT, "malformed", "too slow".to_owned())),
     };
@@ -125,6 +135,18 @@ async fn read(
     }
 }
 
+/// Whether an error, or what is behind it, is an `E`.
+fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<E>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// At most one byte more than allowed.
 fn unpack(packed: impl Read, most: usize) -> std::io::Result<Vec<u8>> {
     let mut plain = Vec::new();
@@ -142,5 +164,9 @@ fn write(format: Format, status: StatusCode, binary: Vec<u8>, text: &serde_json:
         Format::Protobuf => ("application/x-protobuf", binary),
         Format::Json => ("application/json", text.to_string().into_bytes()),
     };
-    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+    let mut answer = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    answer
 }
