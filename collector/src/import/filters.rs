@@ -19,6 +19,9 @@ impl Translation {
     pub(super) fn apply(&mut self, routes: &[usize], mut section: Section) {
         let kind = section.take("name").unwrap_or_default().to_ascii_lowercase();
         let name = format!("filter {kind}");
+        if routes.is_empty() && self.scope.is_some() {
+            return;
+        }
         if routes.is_empty() {
             self.left_out(&section, &name, "it takes the records of no translated input; left out");
             return;

@@ -54,11 +54,25 @@ impl Translation {
         };
         self.limit(&mut section, &mut sink);
         let mut heads: Vec<String> = routes.iter().map(|&route| self.routes[route].head.clone()).collect();
+        // There is one standard output: several outputs to it are one sink.
+        let shared = self.sinks.keys().find(|sink| name == "console" && sink.starts_with(name)).cloned();
+        if let Some(Value::Table(other)) = shared.as_ref().and_then(|shared| self.sinks.remove(shared)) {
+            let inputs = other.get("inputs").and_then(Value::as_array).into_iter().flatten();
+            heads.extend(inputs.filter_map(|head| head.as_str().map(str::to_owned)));
+            if other.get("encoding") != sink.get("encoding") {
+                self.note(
+                    &place,
+                    "output stdout",
+                    "standard output is one sink with one encoding: that of this one",
+                );
+            }
+        }
         heads.sort();
         heads.dedup();
         sink.insert("type".to_owned(), name.into());
         sink.insert("inputs".to_owned(), heads.into());
-        self.sinks.insert(format!("{name}_{}", self.sinks.len() + 1), sink.into());
+        let label = shared.unwrap_or_else(|| format!("{name}_{}", self.sinks.len() + 1));
+        self.sinks.insert(label, sink.into());
         // Routes of this output's own end here.
         self.routes = before;
         self.leftover(section);
@@ -97,19 +111,23 @@ impl Translation {
         for (key, ours) in
             [("tls.ca_file", "ca_file"), ("tls.crt_file", "crt_file"), ("tls.key_file", "key_file")]
         {
-            if let Some(file) = section.take(key) {
+            if let Some(file) = section.take(key).filter(|_| tls) {
                 table.insert(ours.to_owned(), file.into());
             }
         }
-        if tls && !table.is_empty() {
-            sink.insert("tls".to_owned(), table.into());
-        }
-        if let Some(verify) = section.switch("tls.verify").filter(|verify| !verify) {
-            self.note(
+        match section.switch("tls.verify") {
+            Some(false) if table.contains_key("ca_file") => self.note(
                 &place,
-                &format!("tls.verify {verify}"),
-                "certificates are always checked; give tls.ca_file",
-            );
+                "tls.verify off",
+                "certificates are checked against tls.ca_file; without it set tls.verify_certificate = false",
+            ),
+            Some(false) if tls => {
+                table.insert("verify_certificate".to_owned(), false.into());
+            }
+            _ => {}
+        }
+        if !table.is_empty() {
+            sink.insert("tls".to_owned(), table.into());
         }
         let mut headers = Table::new();
         for entry in section.take_all("header") {

@@ -9,7 +9,8 @@ use toml::Table;
 
 /// Programs begin with it.
 const PRELUDE: &str = "body = object(parse_json(string(.message) ?? \"\") ?? null) ?? {}\n\
-                       attributes = object(.attributes) ?? {}\n";
+                       attributes = object(.attributes) ?? {}\n\
+                       fields = merge(attributes, body)\n";
 const BEFORE: &str = "before = body\n";
 const AFTER: &str = "\n.attributes = attributes\nif body != before { .message = encode_json(body) }";
 
@@ -51,10 +52,7 @@ impl Field {
             [kubernetes] if kubernetes == "kubernetes" => None,
             path => {
                 let name = quoted(path);
-                Some(Self {
-                    value: format!("(if exists(body{name}) {{ body{name} }} else {{ attributes{name} }})"),
-                    exists: format!("(exists(body{name}) || exists(attributes{name}))"),
-                })
+                Some(whole(format!("fields{name}")))
             }
         }
     }
@@ -114,7 +112,7 @@ impl Translation {
 
     /// Behind these routes go on only records for which an expression holds.
     pub(super) fn keep(&mut self, routes: &[usize], expression: &str) {
-        let prelude = if expression.contains("body") { PRELUDE } else { "" };
+        let prelude = if expression.contains("fields") { PRELUDE } else { "" };
         self.program(routes, &format!("{prelude}if !({expression}) {{ abort }}"));
     }
 
@@ -340,8 +338,7 @@ fn condition(text: &str, merged: Option<&str>) -> Option<String> {
     let (kind, rest) = words(text);
     let (first, second) = words(rest);
     let field = || Field::read(first, merged);
-    let keys =
-        |test: &str| format!("(length(filter(merge(attributes, body)) -> |key, value| {{ {test} }}) > 0)");
+    let keys = |test: &str| format!("(length(filter(fields) -> |key, value| {{ {test} }}) > 0)");
     Some(match kind.to_ascii_lowercase().as_str() {
         "key_exists" => field()?.exists,
         "key_does_not_exist" => format!("!{}", field()?.exists),
