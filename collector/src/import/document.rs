@@ -203,7 +203,7 @@ impl Reader {
                 continue;
             }
             let values = match value {
-                Value::Sequence(values) => values.iter().map(|value| flat(value)).collect(),
+                Value::Sequence(values) => values.iter().map(flat).collect(),
                 other => vec![flat(other)],
             };
             // The classic format calls one of the rules what YAML calls all of them.

@@ -140,31 +140,7 @@ impl Translation {
             }
         }
         for entry in std::mem::take(&mut section.entries) {
-            let advice = match entry.key.as_str() {
-                "labels" => "labels of pods are always taken; see metadata of the source kubernetes_logs",
-                "annotations" | "namespace_annotations" | "owner_references" => {
-                    "not taken: annotations are not part of records, and the owner is `workload`"
-                }
-                "keep_log" => "not taken over: the body always stays",
-                "kube_tag_prefix" | "regex_parser" => {
-                    "there are no tags: pod, namespace and container come from the file's path"
-                }
-                "kube_url" | "kube_ca_file" | "kube_ca_path" | "kube_token_file" | "kube_token_command" => {
-                    "the service account of the pod is used; a kubeconfig can be given as api_server of kubernetes_logs"
-                }
-                "use_kubelet" | "kubelet_host" | "kubelet_port" => {
-                    "the API server is watched for the pods of this node alone; kubelet is not asked"
-                }
-                "buffer_size"
-                | "kube_token_ttl"
-                | "kube_meta_cache_ttl"
-                | "kube_meta_namespace_cache_ttl"
-                | "dns_retries"
-                | "dns_wait_time" => {
-                    "not needed: pods are watched, and limits are metadata_wait and metadata_max_pods of kubernetes_logs"
-                }
-                other => super::advice(other),
-            };
+            let advice = metadata_advice(&entry.key);
             self.note(&entry.place, &format!("{} {}", entry.key, entry.value), advice);
         }
     }
@@ -391,4 +367,33 @@ fn quoted(text: &str) -> Option<[String; 3]> {
         rest = inner[end + 1..].trim_start();
     }
     words.try_into().ok()
+}
+
+/// Why an option of the filter `kubernetes` is not taken over.
+fn metadata_advice(key: &str) -> &'static str {
+    match key {
+        "labels" => "labels of pods are always taken; see metadata of the source kubernetes_logs",
+        "annotations" | "namespace_annotations" | "owner_references" => {
+            "not taken: annotations are not part of records, and the owner is `workload`"
+        }
+        "keep_log" => "not taken over: the body always stays",
+        "kube_tag_prefix" | "regex_parser" => {
+            "there are no tags: pod, namespace and container come from the file's path"
+        }
+        "kube_url" | "kube_ca_file" | "kube_ca_path" | "kube_token_file" | "kube_token_command" => {
+            "the service account of the pod is used; a kubeconfig can be given as api_server of kubernetes_logs"
+        }
+        "use_kubelet" | "kubelet_host" | "kubelet_port" => {
+            "the API server is watched for the pods of this node alone; kubelet is not asked"
+        }
+        "buffer_size"
+        | "kube_token_ttl"
+        | "kube_meta_cache_ttl"
+        | "kube_meta_namespace_cache_ttl"
+        | "dns_retries"
+        | "dns_wait_time" => {
+            "not needed: pods are watched, and limits are metadata_wait and metadata_max_pods of kubernetes_logs"
+        }
+        other => super::advice(other),
+    }
 }

@@ -178,22 +178,7 @@ impl Translation {
                 self.sources.insert(name, settings.into());
             }
         }
-        for (head, path) in heads {
-            let path = path.trim_start_matches('/').replace('/', ".");
-            let containers = kubernetes.then(|| {
-                let (prefix, _) = tag.split_once('*').unwrap_or((tag, ""));
-                format!("{prefix}var.log.containers.")
-            });
-            self.routes.push(Route {
-                tag: tag.replacen('*', &path, 1),
-                within: Vec::new(),
-                without: Vec::new(),
-                head,
-                containers: containers.filter(|_| tag.ends_with('*')),
-                merged: None,
-                emitted: false,
-            });
-        }
+        heads.into_iter().for_each(|(head, path)| self.tagged(tag, head, &path, kubernetes));
         for route in first..self.routes.len() {
             let head = self.routes[route].head.clone();
             self.options(route, &head, &mut section.clone(), kubernetes);
@@ -216,6 +201,24 @@ impl Translation {
         ];
         section.entries.retain(|entry| !done.contains(&entry.key.as_str()));
         self.tail_rest(section, kubernetes);
+    }
+
+    /// A route whose tag is made from a path.
+    fn tagged(&mut self, tag: &str, head: String, path: &str, kubernetes: bool) {
+        let path = path.trim_start_matches('/').replace('/', ".");
+        let containers = kubernetes.then(|| {
+            let (prefix, _) = tag.split_once('*').unwrap_or((tag, ""));
+            format!("{prefix}var.log.containers.")
+        });
+        self.routes.push(Route {
+            tag: tag.replacen('*', &path, 1),
+            within: Vec::new(),
+            without: Vec::new(),
+            head,
+            containers: containers.filter(|_| tag.ends_with('*')),
+            merged: None,
+            emitted: false,
+        });
     }
 
     fn files(&mut self, paths: Vec<String>, exclude: &[String], from_head: bool) -> Table {

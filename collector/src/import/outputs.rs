@@ -53,6 +53,13 @@ impl Translation {
             }
         };
         self.limit(&mut section, &mut sink);
+        self.connect(&place, name, sink, &routes);
+        // Routes of this output's own end here.
+        self.routes = before;
+        self.leftover(section);
+    }
+
+    fn connect(&mut self, place: &str, name: &str, mut sink: Table, routes: &[usize]) {
         let mut heads: Vec<String> = routes.iter().map(|&route| self.routes[route].head.clone()).collect();
         // There is one standard output: several outputs to it are one sink.
         let shared = self.sinks.keys().find(|sink| name == "console" && sink.starts_with(name)).cloned();
@@ -61,7 +68,7 @@ impl Translation {
             heads.extend(inputs.filter_map(|head| head.as_str().map(str::to_owned)));
             if other.get("encoding") != sink.get("encoding") {
                 self.note(
-                    &place,
+                    place,
                     "output stdout",
                     "standard output is one sink with one encoding: that of this one",
                 );
@@ -73,9 +80,6 @@ impl Translation {
         sink.insert("inputs".to_owned(), heads.into());
         let label = shared.unwrap_or_else(|| format!("{name}_{}", self.sinks.len() + 1));
         self.sinks.insert(label, sink.into());
-        // Routes of this output's own end here.
-        self.routes = before;
-        self.leftover(section);
     }
 
     fn beside(&mut self, route: usize) -> usize {

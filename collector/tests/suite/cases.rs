@@ -57,7 +57,7 @@ every = true
 conditions = [
   { field = "severity", equals = "error" },
   { field = "kubernetes.namespace", matches = "^shop" },
-  { field = "message", contains = "${5}" },
+  { field = "message", contains = "$${5}" },
   { field = "trace_id", absent = true },
 ]
 [[tests.outputs]]
