@@ -20,8 +20,8 @@ mod run;
 pub use condition::Condition;
 pub use run::{Failure, run};
 
-use crate::config::Config;
-use crate::config::component::{Problem, problem};
+use crate::config::component::{Problem, Row, problem};
+use crate::config::{self, Config};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
@@ -108,12 +108,57 @@ pub struct Output {
     pub every: bool,
 }
 
-/// Takes the tests out of a configuration.
+/// The lines of the reference page.
+#[rustfmt::skip]
+pub fn rows() -> Vec<Row> {
+    use crate::config::options::{none, plain, required, text};
+    vec![
+        ("name", required(), "What it is about"),
+        ("inputs[].insert_at", required(), "Source the record comes from, or transform it is put into"),
+        ("inputs[].type", text("raw"), "`raw`: `value` is the line. `log`: `log_fields`, written as JSON, are"),
+        ("inputs[].value", none(), "The line"),
+        ("inputs[].log_fields", none(), "Table of fields of the line"),
+        ("inputs[].time", none(), "RFC 3339 time of the record"),
+        ("inputs[].namespace", none(), "Namespace it comes from; also `pod`, `container`, `stdio`, `image`, `workload`, `file`, `host`, `service`, and `labels`, a table"),
+        ("inputs[].parser", none(), "Format the pod asks for in its annotation"),
+        ("outputs[].extract_from", required(), "Transform or sink what comes out is looked at"),
+        ("outputs[].count", none(), "Number of records"),
+        ("outputs[].conditions[].field", none(), "Path of a field, such as `message`, `attributes.user` or `kubernetes.namespace`, with one of `equals`, `contains`, `matches` (an expression) or `absent = true`"),
+        ("outputs[].conditions[].source", none(), "Instead of a field: a VRL program; true, or `assert`, means that it holds"),
+        ("outputs[].every", plain("`false`"), "Every record must meet all conditions, not at least one"),
+        ("no_outputs_from", none(), "Transforms and sinks that must get nothing out"),
+    ]
+}
+
+/// Texts of tests in which `${NAME}` is replaced: all but the lines put in, which are data.
+fn expand(tests: &mut Value, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Problem> {
+    for (number, test) in tests.as_array_mut().into_iter().flatten().enumerate() {
+        for (name, value) in test.as_table_mut().into_iter().flatten() {
+            let key = format!("tests[{number}].{name}");
+            if name != "inputs" {
+                config::expand(&key, value, variable)?;
+                continue;
+            }
+            for input in value.as_array_mut().into_iter().flatten() {
+                let fields = input.as_table_mut().into_iter().flatten();
+                for (field, value) in fields.filter(|(field, _)| *field != "value" && *field != "log_fields")
+                {
+                    config::expand(&format!("{key}.{field}"), value, variable)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the tests out of a configuration; `variable` looks up what `${NAME}` stands for.
 ///
 /// # Errors
 /// When they are not tests.
-pub fn read(table: &mut Table) -> Result<Vec<Case>, Problem> {
-    match table.remove("tests") {
+pub fn read(table: &mut Table, variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Case>, Problem> {
+    let mut tests = table.remove("tests");
+    tests.as_mut().map_or(Ok(()), |tests| expand(tests, variable))?;
+    match tests {
         None => Ok(Vec::new()),
         Some(Value::Array(tests)) => {
             let read = |(number, value): (usize, Value)| match value {

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use raw::expand;
 pub use units::{ByteSize, Span};
 
 /// Why a configuration can't be used. Every variant names the file and, where there is one, the key.

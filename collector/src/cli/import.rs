@@ -2,25 +2,24 @@
 
 use super::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, report, say};
 use crate::config::Config;
-use crate::import::{Translation, read, translate};
+use crate::import::{Entry, Section, Translation, read, translate};
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
 /// Translates a configuration and says what has no counterpart.
 pub fn fluent_bit(file: &Path, parsers: &[PathBuf], output: Option<&Path>) -> u8 {
-    let translated = read(file).and_then(|mut sections| {
-        // Parsers of the image are often not at hand: a missing Parsers_File only leaves its names unknown.
-        let named = sections.iter_mut().filter(|section| section.kind == "service");
-        let named: Vec<PathBuf> = named
-            .flat_map(|service| service.take_all("parsers_file"))
-            .map(|entry| file.parent().unwrap_or(Path::new("")).join(entry.value))
-            .filter(|path| path.exists())
-            .collect();
+    let translated = read(file).and_then(|sections| {
         let mut known = Vec::new();
-        for path in named.iter().chain(parsers) {
+        for entry in named(&sections) {
+            let path = file.parent().unwrap_or(Path::new("")).join(&entry.value);
+            known.extend(read(&path).map_err(|error| {
+                format!("{}: {} {}: {error}; copy it from the image, or take the line out and name a copy with --parsers", entry.place, entry.key, entry.value)
+            })?);
+        }
+        for path in parsers {
             known.extend(read(path)?);
         }
-        Ok(translate(sections, known))
+        Ok(translate(&sections, &known))
     });
     match translated {
         Ok(translation) => write(&translation, output),
@@ -29,6 +28,12 @@ pub fn fluent_bit(file: &Path, parsers: &[PathBuf], output: Option<&Path>) -> u8
             EXIT_CONFIG
         }
     }
+}
+
+/// Files of parsers a configuration names.
+fn named(sections: &[Section]) -> impl Iterator<Item = &Entry> {
+    let services = sections.iter().filter(|section| section.kind == "service");
+    services.flat_map(|service| &service.entries).filter(|entry| entry.key == "parsers_file")
 }
 
 fn write(translation: &Translation, output: Option<&Path>) -> u8 {

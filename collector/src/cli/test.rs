@@ -52,7 +52,8 @@ fn load(path: &Path, config: &Config) -> Result<Vec<cases::Case>, ConfigError> {
         path: path.to_owned(),
         message: error.to_string().trim_end().to_owned(),
     })?;
-    let tests = cases::read(&mut table).map_err(|problem| key(problem.key, problem.message))?;
+    let tests = cases::read(&mut table, &|name| std::env::var(name).ok())
+        .map_err(|problem| key(problem.key, problem.message))?;
     if let Some(other) = table.keys().next() {
         return Err(key(other.clone(), "has no place in a file of tests; only [[tests]] has".to_owned()));
     }

@@ -228,6 +228,12 @@ pub fn reference() -> String {
         ),
     ];
     write_kinds(&mut page, "sinks", sinks::KINDS, &buffer);
+    write_section(
+        &mut page,
+        "[[tests]]",
+        "What `logq-collector test` puts in and expects. `${NAME}` is replaced here as well, except in the lines put in (`value`, `log_fields`), which are data.",
+        crate::cases::rows(),
+    );
     page
 }
 

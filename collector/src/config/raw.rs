@@ -64,14 +64,14 @@ struct RawSpool {
 
 /// Turns a parsed file into a checked configuration.
 pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problem> {
-    // Lines in tests are data: `${` in them means nothing.
+    // Tests know which of their texts are data, in which `${` means nothing.
     for (key, value) in table.iter_mut().filter(|(key, _)| *key != "tests") {
         expand(key, value, variable)?;
     }
     let sources = components(&mut table, "sources", true)?;
     let transforms = components(&mut table, "transforms", false)?;
     let sinks = components(&mut table, "sinks", true)?;
-    let tests = crate::cases::read(&mut table)?;
+    let tests = crate::cases::read(&mut table, variable)?;
     let raw: RawConfig = read("top level", table)?;
     let span = |given: Option<Span>, default: Duration| given.unwrap_or(Span::from(default));
     let size = |given: Option<ByteSize>, default: usize| given.unwrap_or(ByteSize::new(default));
@@ -287,7 +287,11 @@ fn node(given: Option<String>, variable: &dyn Fn(&str) -> Option<String>) -> Res
 }
 
 /// Replaces `${NAME}` and `${NAME:-default}` in all texts below `value`.
-fn expand(key: &str, value: &mut Value, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Problem> {
+pub(crate) fn expand(
+    key: &str,
+    value: &mut Value,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), Problem> {
     match value {
         Value::String(text) if text.contains('$') => *text = expand_text(key, text, variable)?,
         Value::Table(table) => {

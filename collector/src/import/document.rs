@@ -15,6 +15,8 @@ pub struct Section {
     pub place: String,
     /// Keys in lower case with their values, in order; [`Section::take`] removes them.
     pub entries: Vec<Entry>,
+    /// Filters of its own: `processors.logs`, in YAML.
+    pub processors: Vec<Section>,
 }
 
 /// One key of a section.
@@ -104,7 +106,7 @@ impl Reader {
             let value = self.replaced(value.trim());
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 let kind = name.trim().to_ascii_lowercase();
-                self.sections.push(Section { kind, place, entries: Vec::new() });
+                self.sections.push(Section { kind, place, entries: Vec::new(), processors: Vec::new() });
             } else if key.eq_ignore_ascii_case("@include") {
                 self.include(path, &value, depth).map_err(|error| format!("{place}: {error}"))?;
             } else if key.eq_ignore_ascii_case("@set") {
@@ -161,25 +163,51 @@ impl Reader {
                     }
                 }
                 ("env", _) => {}
-                (other, _) => {
-                    self.sections.push(Section { kind: other.to_owned(), place, entries: Vec::new() })
-                }
+                (other, _) => self.sections.push(Section {
+                    kind: other.to_owned(),
+                    place,
+                    entries: Vec::new(),
+                    processors: Vec::new(),
+                }),
             }
         }
         Ok(())
     }
 
     fn section(&mut self, kind: &str, place: String, value: &serde_norway::Value, lines: &mut Lines<'_>) {
+        let section = self.mapping(kind, place, value, lines);
+        self.sections.push(section);
+    }
+
+    fn mapping(
+        &self,
+        kind: &str,
+        place: String,
+        value: &serde_norway::Value,
+        lines: &mut Lines<'_>,
+    ) -> Section {
         use serde_norway::Value;
-        let mut entries = Vec::new();
+        let (mut entries, mut processors) = (Vec::new(), Vec::new());
         for (key, value) in value.as_mapping().into_iter().flatten() {
             let key = scalar(key);
             let place = lines.find(&key);
-            let values = match value {
-                Value::Sequence(values) => values.iter().map(scalar).collect(),
-                other => vec![scalar(other)],
-            };
             let key = key.to_ascii_lowercase();
+            if let ("processors", Value::Mapping(signals)) = (key.as_str(), value) {
+                for (signal, items) in signals {
+                    let place = lines.find(&scalar(signal));
+                    for item in items.as_sequence().into_iter().flatten() {
+                        let kind = format!("processor {}", scalar(signal));
+                        processors.push(self.mapping(&kind, place.clone(), item, lines));
+                    }
+                }
+                continue;
+            }
+            let values = match value {
+                Value::Sequence(values) => values.iter().map(flat).collect(),
+                other => vec![flat(other)],
+            };
+            // The classic format calls one of the rules what YAML calls all of them.
+            let key = if kind == "multiline_parser" && key == "rules" { "rule".to_owned() } else { key };
             let entry = |value: String| Entry {
                 key: key.clone(),
                 value: self.replaced(&value),
@@ -188,7 +216,7 @@ impl Reader {
             entries.extend(values.into_iter().map(entry));
         }
         let place = entries.first().map_or(place, |entry| entry.place.clone());
-        self.sections.push(Section { kind: kind.to_owned(), place, entries });
+        Section { kind: kind.to_owned(), place, entries, processors }
     }
 }
 
@@ -224,4 +252,11 @@ fn scalar(value: &serde_norway::Value) -> String {
         // Plugin options that are tables (processors, rules) have no counterpart as a text.
         _ => "(table)".to_owned(),
     }
+}
+
+/// A value as the classic format writes it: a rule of a multiline parser is three quoted words.
+fn flat(value: &serde_norway::Value) -> String {
+    let Some(state) = value.get("state") else { return scalar(value) };
+    let part = |name: &str| value.get(name).map(scalar).unwrap_or_default();
+    format!("\"{}\" \"{}\" \"{}\"", scalar(state), part("regex"), part("next_state"))
 }

@@ -1,107 +1,221 @@
 //! Filters become transforms, one behind each route they match.
 
-use super::{Section, Translation};
+use super::{Section, Translation, escaped, is_body};
 use toml::{Table, Value};
+
+/// Said where a filter that excludes records is left out.
+const MORE: &str = "; records that it would have excluded get through now";
+
+/// Languages whose stack traces both know by the same name.
+const LANGUAGES: [&str; 4] = ["java", "go", "python", "ruby"];
 
 impl Translation {
     pub(super) fn filter(&mut self, mut section: Section) {
+        let routes = self.matching(&mut section, true);
+        self.apply(&routes, section);
+    }
+
+    /// A filter, or a processor of the same name, behind routes.
+    pub(super) fn apply(&mut self, routes: &[usize], mut section: Section) {
         let kind = section.take("name").unwrap_or_default().to_ascii_lowercase();
-        let place = section.place.clone();
-        let routes = self.matching(&mut section);
+        let name = format!("filter {kind}");
+        if routes.is_empty() && self.scope.is_some() {
+            return;
+        }
+        if routes.is_empty() {
+            self.left_out(&section, &name, "it takes the records of no translated input; left out");
+            return;
+        }
         match kind.as_str() {
-            "kubernetes" => {
-                if section.switch("merge_log") == Some(true) {
-                    routes.iter().for_each(|&route| self.parser(&place, route, "json"));
-                }
-                for (key, advice) in [
-                    (
-                        "k8s-logging.exclude",
-                        "pods can't exclude themselves with fluentbit.io/exclude; add a filter transform",
-                    ),
-                    ("k8s-logging.parser", "the annotation is logq.dev/parser here, not fluentbit.io/parser"),
-                ] {
-                    if section.switch(key) == Some(true) {
-                        self.note(&place, key, advice);
-                    }
-                }
-                // Metadata comes with the source kubernetes_logs.
-                section.entries.retain(|entry| {
-                    !entry.key.starts_with("kube_")
-                        && !["labels", "buffer_size", "use_kubelet", "kubelet_port", "keep_log"]
-                            .contains(&entry.key.as_str())
-                });
-            }
-            "parser" => {
-                if let Some(key) = section.take("key_name").filter(|key| !is_body(key)) {
-                    self.note(
-                        &place,
-                        &format!("key_name {key}"),
-                        "parse works on the whole body; not translated",
-                    );
-                    return;
-                }
-                for parser in section.take_all("parser") {
-                    routes.iter().for_each(|&route| self.parser(&parser.place, route, &parser.value));
-                }
-                section.take("reserve_data");
-                section.take("preserve_key");
-            }
-            "grep" => self.grep(&routes, &mut section),
-            "modify" | "record_modifier" => self.attributes(&routes, &mut section),
-            "throttle" => {
-                let rate = section.take("rate").and_then(|rate| rate.parse::<i64>().ok()).unwrap_or(1);
-                let interval = section.take("interval").unwrap_or_else(|| "1s".to_owned());
-                let settings: Table = [
-                    ("threshold".to_owned(), Value::from(rate)),
-                    ("window_secs".to_owned(), interval.into()),
-                ]
-                .into_iter()
-                .collect();
-                routes.iter().for_each(|&route| self.transform(route, "throttle", settings.clone()));
-                self.note(&place, "throttle", "a burst of `rate` passes at once, then that many an interval; Fluent Bit takes the average of `window` intervals");
-                section.take("window");
-            }
+            "kubernetes" => self.metadata(routes, &mut section),
+            "parser" => self.parsers(routes, &mut section),
+            "grep" => self.grep(routes, &mut section),
+            "modify" | "record_modifier" => self.modify(routes, &mut section),
+            "nest" => self.nest(routes, &mut section),
+            "content_modifier" => self.content(routes, &mut section),
+            "throttle" => self.throttle(routes, &mut section),
+            "rewrite_tag" => self.rewrite(routes, &mut section),
             "multiline" => {
+                section.take("multiline.key_content").filter(|key| !is_body(key)).into_iter().for_each(
+                    |key| {
+                        self.note(
+                            &section.place.clone(),
+                            &format!("multiline.key_content {key}"),
+                            "lines are joined by the source, over the whole body",
+                        );
+                    },
+                );
                 for parser in section.take_all("multiline.parser") {
-                    for language in parser.value.split(',').map(str::trim) {
-                        if !["java", "go", "python", "ruby"].contains(&language) {
-                            self.note(&parser.place, language, "rules of one's own are `multiline` of the source, mode = \"custom\"; write them by hand");
-                            continue;
-                        }
-                        for &route in &routes {
+                    for name in parser.value.split(',').map(str::trim) {
+                        for &route in routes {
                             let source = self.source_of(route);
-                            self.multiline(&source, language);
+                            self.joined(&parser.place, &source, name);
                         }
                     }
                 }
-                section.take("multiline.key_content");
             }
             "lua" | "wasm" => {
-                self.note(
-                    &place,
-                    &format!("filter {kind}"),
-                    "programs are written in VRL here: rewrite it as a remap transform",
+                let advice = format!(
+                    "programs are written in VRL here: rewrite it as a remap transform. Left out: it changes nothing{MORE}"
                 );
-                return;
-            }
-            "rewrite_tag" => {
-                self.note(&place, "filter rewrite_tag", "there are no tags: add a filter transform for each rule and name it in the inputs of its sink");
-                return;
+                return self.left_out(&section, &name, &advice);
             }
             _ => {
-                self.note(
-                    &place,
-                    &format!("filter {kind}"),
-                    "no counterpart; a remap transform may do the same",
+                let advice = format!(
+                    "no counterpart, a remap transform may do the same. Left out: it changes nothing{MORE}"
                 );
-                return;
+                return self.left_out(&section, &name, &advice);
             }
         }
-        self.leftover(section);
+        // A section may have been said to be left out on the way.
+        if !self.left.contains(&section.place) {
+            self.leftover(section);
+        }
+    }
+
+    /// The filter `kubernetes`: what the source tells about pods, and Merge_Log.
+    fn metadata(&mut self, routes: &[usize], section: &mut Section) {
+        let place = section.place.clone();
+        if let Some(parser) = section.take("merge_parser") {
+            routes.iter().for_each(|&route| self.parser(&place, route, &parser));
+        }
+        let key = section.take("merge_log_key");
+        if section.switch("merge_log") == Some(true) {
+            for &route in routes {
+                self.parser(&place, route, "json");
+                self.routes[route].merged.clone_from(&key);
+            }
+            self.note(&place, "merge_log", "the body stays as it is and is not taken apart: severity and trace ids are taken out of it, and translated filters read its fields in place");
+        }
+        if let Some(key) = key {
+            self.note(
+                &place,
+                &format!("merge_log_key {key}"),
+                "fields stay where they are in the body; translated filters read them without it",
+            );
+        }
+        let mut obeyed = Vec::new();
+        for name in ["k8s-logging.exclude", "k8s-logging.parser"] {
+            if let Some(on) = section.switch(name) {
+                if on {
+                    obeyed.push(name);
+                } else {
+                    self.note(
+                        &place,
+                        name,
+                        "off is how it is here, unless peer_annotations of the source says otherwise",
+                    );
+                }
+            }
+        }
+        if obeyed.len() == 1 {
+            self.note(
+                &place,
+                obeyed[0],
+                "peer_annotations obeys fluentbit.io/exclude and fluentbit.io/parser together",
+            );
+        }
+        let mut settings = Vec::new();
+        if !obeyed.is_empty() {
+            settings.push(("peer_annotations", Value::from(vec!["fluent_bit"])));
+        }
+        if section.switch("namespace_labels") == Some(true) {
+            settings.push(("namespace_labels", Value::from(true)));
+        }
+        if section.switch("use_tag_for_meta") == Some(true) {
+            settings.push(("api_server", Value::from("none")));
+        }
+        for &route in routes {
+            let source = self.source_of(route);
+            if self.routes[route].containers.is_none() {
+                self.note(
+                    &place,
+                    "filter kubernetes",
+                    &format!("the source {source} does not read container logs and tells nothing about pods"),
+                );
+                continue;
+            }
+            if let Some(Value::Table(source)) = self.sources.get_mut(&source) {
+                source.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+            }
+        }
+        for entry in std::mem::take(&mut section.entries) {
+            let advice = metadata_advice(&entry.key);
+            self.note(&entry.place, &format!("{} {}", entry.key, entry.value), advice);
+        }
+    }
+
+    fn parsers(&mut self, routes: &[usize], section: &mut Section) {
+        if let Some(key) = section.take("key_name").filter(|key| !is_body(key)) {
+            return self.left_out(
+                section,
+                &format!("filter parser, key_name {key}"),
+                "parse works on the whole body; left out, use a remap transform",
+            );
+        }
+        for parser in section.take_all("parser") {
+            routes.iter().for_each(|&route| self.parser(&parser.place, route, &parser.value));
+        }
+        for entry in section.take_all("reserve_data").into_iter().chain(section.take_all("preserve_key")) {
+            self.note(&entry.place, &format!("{} {}", entry.key, entry.value), "not taken over: the body and other fields always stay, what is found becomes attributes beside them");
+        }
+    }
+
+    fn throttle(&mut self, routes: &[usize], section: &mut Section) {
+        let place = section.place.clone();
+        let rate = section.take("rate").unwrap_or_else(|| "1".to_owned());
+        let Ok(threshold) = rate.parse::<i64>() else {
+            return self.left_out(
+                section,
+                "filter throttle",
+                &format!("its rate is not a whole number: left out{MORE}"),
+            );
+        };
+        let interval = section.take("interval").unwrap_or_else(|| "1s".to_owned());
+        let settings = Table::from_iter([
+            ("threshold".to_owned(), Value::from(threshold)),
+            ("window_secs".to_owned(), interval.into()),
+        ]);
+        routes.iter().for_each(|&route| self.transform(route, "throttle", settings.clone()));
+        let several =
+            if routes.len() > 1 { "; each of the inputs it matches has a limit of its own now" } else { "" };
+        self.note(&place, "throttle", &format!("a burst of `rate` passes at once, then that many an interval; Fluent Bit takes the average of `window` intervals{several}"));
+    }
+
+    /// The processor `content_modifier`, as one rule of modify.
+    fn content(&mut self, routes: &[usize], section: &mut Section) {
+        let action = section.take("action").unwrap_or_default().to_ascii_lowercase();
+        let rule = match action.as_str() {
+            "insert" => "add",
+            "upsert" => "set",
+            "delete" => "remove",
+            "rename" => "rename",
+            _ => {
+                return self.left_out(
+                    section,
+                    &format!("content_modifier, action {action}"),
+                    "no counterpart: left out, records stay as they are; use a remap transform",
+                );
+            }
+        };
+        if let Some(context) =
+            section.take("context").filter(|context| !["body", "attributes"].contains(&context.as_str()))
+        {
+            return self.left_out(
+                section,
+                &format!("content_modifier, context {context}"),
+                "only fields of the body can be changed: left out",
+            );
+        }
+        let (key, value) =
+            (section.take("key").unwrap_or_default(), section.take("value").unwrap_or_default());
+        let place = section.place.clone();
+        section.entries.push(super::Entry { key: rule.to_owned(), value: format!("{key} {value}"), place });
+        self.modify(routes, section);
     }
 
     /// The source a route begins with.
-    fn source_of(&self, route: usize) -> String {
+    pub(super) fn source_of(&self, route: usize) -> String {
         let mut name = self.routes[route].head.clone();
         while let Some(input) =
             self.transforms.get(&name).and_then(|table| table.get("inputs")?.get(0)?.as_str())
@@ -111,115 +225,175 @@ impl Translation {
         name
     }
 
+    fn definition(&mut self, kind: &str, name: &str) -> Option<Section> {
+        let named = |section: &&Section| {
+            section.kind == kind
+                && section.entries.iter().any(|entry| entry.key == "name" && entry.value == name)
+        };
+        let found = self.parsers.iter().rev().find(named).cloned()?;
+        self.used.insert(found.place.clone());
+        Some(found)
+    }
+
     /// A parser by its name: of the configuration, or one that Fluent Bit brings along.
     pub(super) fn parser(&mut self, place: &str, route: usize, name: &str) {
-        let own = self
-            .parsers
-            .iter()
-            .rev()
-            .find(|parser| parser.entries.iter().any(|entry| entry.key == "name" && entry.value == name));
-        let own = own.cloned().map(|mut parser| {
-            let format = parser.take("format").unwrap_or_default();
-            (format.to_ascii_lowercase(), parser.take("regex").unwrap_or_default())
-        });
-        let (format, pattern) = match own {
-            Some((format, pattern)) if ["json", "regex", "logfmt"].contains(&format.as_str()) => {
-                (format, pattern)
+        let label = format!("parser {name}");
+        let own = self.definition("parser", name);
+        let known = own.is_some();
+        let (mut format, mut pattern) = (name.to_owned(), None);
+        if let Some(mut parser) = own {
+            format = parser.take("format").unwrap_or_default().to_ascii_lowercase();
+            pattern = parser.take("regex");
+            parser.take("name");
+            for entry in parser.entries {
+                let advice = match entry.key.as_str() {
+                    key if key.starts_with("time_") => {
+                        "the time of a record is when it was written (CRI) or read; times in bodies stay where they are"
+                    }
+                    "types" => "attributes found by an expression are texts",
+                    key if key.starts_with("decode_field") => {
+                        "nothing is decoded: the body stays as it is; use a remap transform"
+                    }
+                    _ => "no counterpart; left out",
+                };
+                self.note(&entry.place, &format!("{} {}", entry.key, entry.value), advice);
             }
-            None if ["json", "nginx", "logfmt"].contains(&name) => (name.to_owned(), String::new()),
-            None if ["apache", "apache2"].contains(&name) => ("apache".to_owned(), String::new()),
-            _ => {
-                self.note(
-                    place,
-                    &format!("parser {name}"),
-                    "this parser is unknown or of a format without counterpart; use a remap transform",
-                );
-                return;
-            }
+        }
+        let format = match format.as_str() {
+            "json" | "logfmt" => format,
+            "regex" if known => format,
+            "nginx" if !known => format,
+            "apache" | "apache2" if !known => "apache".to_owned(),
+            _ => return self.note(place, &label, "this parser is unknown or of a format without counterpart: nothing is parsed; use a remap transform"),
         };
-        let mut settings = Table::new();
-        settings.insert("format".to_owned(), format.into());
-        if !pattern.is_empty() {
+        let mut settings = Table::from_iter([("format".to_owned(), Value::from(format.clone()))]);
+        if format == "regex" {
             // Ruby writes expressions between slashes, and `\h` for a hex digit.
+            let pattern = pattern.unwrap_or_default();
             let pattern = pattern.trim_matches('/').replace("\\h", "[0-9a-fA-F]");
-            if regex::bytes::Regex::new(&pattern).is_err() {
-                self.note(place, &format!("parser {name}"), "its expression needs what expressions here do not have (look-around, back-references); rewrite it");
-                return;
+            if pattern.is_empty() || regex::bytes::Regex::new(&pattern).is_err() {
+                return self.note(place, &label, "its expression needs what expressions here do not have (look-around, back-references): nothing is parsed; rewrite it");
             }
             settings.insert("pattern".to_owned(), escaped(&pattern).into());
         }
         self.transform(route, "parse", settings);
     }
 
-    fn grep(&mut self, routes: &[usize], section: &mut Section) {
-        if section.take("logical_op").is_some_and(|op| !op.eq_ignore_ascii_case("legacy")) {
-            let place = section.place.clone();
-            self.note(
-                &place,
-                "grep",
-                "Logical_Op and/or is not translated: the whole filter is left out; write a filter transform",
-            );
-            section.entries.clear();
-            return;
-        }
-        // All Regex must match and no Exclude may: one filter behind the other says just that.
-        for (key, mode) in [("regex", "keep"), ("exclude", "drop")] {
-            for rule in section.take_all(key) {
-                let (field, pattern) = rule.value.split_once([' ', '\t']).unwrap_or((&rule.value, ""));
-                let pattern = pattern.trim();
-                if !is_body(field) || regex::bytes::Regex::new(pattern).is_err() {
-                    self.note(&rule.place, &format!("grep {key} {}", rule.value), "only rules on the body (log, message) are translated; write a filter or remap transform");
-                    continue;
-                }
-                let condition: Table = [("matches".to_owned(), Value::Array(vec![escaped(pattern).into()]))]
-                    .into_iter()
-                    .collect();
-                let settings: Table =
-                    [("mode".to_owned(), mode.into()), ("condition".to_owned(), condition.into())]
-                        .into_iter()
-                        .collect();
-                routes.iter().for_each(|&route| self.transform(route, "filter", settings.clone()));
+    /// Joins the lines of a source by a multiline parser: of the configuration, or a language.
+    pub(super) fn joined(&mut self, place: &str, source: &str, name: &str) {
+        let mode = self.sources.get(source).and_then(|source| source.get("multiline")?.get("mode")).cloned();
+        if let Some(own) = self.definition("multiline_parser", name) {
+            if mode.is_some() {
+                return self.note(
+                    place,
+                    &format!("multiline.parser {name}"),
+                    "a source has either languages or one set of rules; this one is left out",
+                );
             }
+            return self.custom(source, own);
+        }
+        if !LANGUAGES.contains(&name) {
+            return self.note(place, &format!("multiline.parser {name}"), "this parser is not known: lines are not joined by it; write multiline of the source by hand, mode = \"custom\"");
+        }
+        let mut modes = match mode {
+            None => Vec::new(),
+            Some(Value::Array(modes)) => modes,
+            Some(_) => {
+                return self.note(
+                    place,
+                    &format!("multiline.parser {name}"),
+                    "a source has either languages or one set of rules; this one is left out",
+                );
+            }
+        };
+        if !modes.contains(&name.into()) {
+            modes.push(name.into());
+        }
+        self.multiline(source, Table::from_iter([("mode".to_owned(), modes.into())]));
+    }
+
+    fn multiline(&mut self, source: &str, settings: Table) {
+        if let Some(Value::Table(source)) = self.sources.get_mut(source) {
+            source.insert("multiline".to_owned(), settings.into());
         }
     }
 
-    /// Constant fields become attributes, in VRL.
-    fn attributes(&mut self, routes: &[usize], section: &mut Section) {
-        if section.entries.iter().any(|entry| entry.key == "condition") {
-            let place = section.place.clone();
-            self.note(
-                &place,
-                "modify",
-                "conditions are not translated: the whole filter is left out; write a remap transform",
-            );
-            section.entries.clear();
-            return;
-        }
-        let mut program = Vec::new();
-        for key in ["record", "add", "set"] {
-            for entry in section.take_all(key) {
-                let Some((name, value)) = entry.value.split_once([' ', '\t']) else { continue };
-                let path = format!(".attributes.{name:?}");
-                let value = format!("{:?}", value.trim());
-                program.push(if key == "add" {
-                    format!("if !exists({path}) {{ {path} = {value} }}")
-                } else {
-                    format!("{path} = {value}")
-                });
+    /// Rules of one's own: a first line, and what lines behind it look like.
+    fn custom(&mut self, source: &str, mut parser: Section) {
+        let name = parser.take("name").unwrap_or_default();
+        let label = format!("multiline_parser {name}");
+        let rules: Vec<Option<[String; 3]>> =
+            parser.take_all("rule").iter().map(|entry| quoted(&entry.value)).collect();
+        let kind = parser.take("type").unwrap_or_else(|| "regex".to_owned());
+        let fits = match rules.as_slice() {
+            [Some([start, first, next]), Some([state, more, then])]
+                if kind == "regex" && start == "start_state" && state == next && then == next =>
+            {
+                let readable = |text: &str| {
+                    let text = text.trim_matches('/').replace("\\h", "[0-9a-fA-F]");
+                    regex::bytes::Regex::new(&text).is_ok().then(|| escaped(&text))
+                };
+                readable(first).zip(readable(more))
             }
+            _ => None,
+        };
+        let Some((first, more)) = fits else {
+            return self.left_out(&parser, &label, "only a start_state and one state that continues itself, with expressions that are understood here, can be said: lines are not joined; write multiline of the source by hand");
+        };
+        let mut settings = Table::from_iter([
+            ("mode".to_owned(), Value::from("custom")),
+            ("start_pattern".to_owned(), first.into()),
+            ("condition_pattern".to_owned(), more.into()),
+            ("condition".to_owned(), "continue_through".into()),
+        ]);
+        if let Some(timeout) = parser.take("flush_timeout") {
+            let unit = if timeout.ends_with(|last: char| last.is_ascii_digit()) { "ms" } else { "" };
+            settings.insert("timeout".to_owned(), format!("{timeout}{unit}").into());
         }
-        if !program.is_empty() {
-            let settings: Table = [("source".to_owned(), program.join("\n").into())].into_iter().collect();
-            routes.iter().for_each(|&route| self.transform(route, "remap", settings.clone()));
-        }
+        self.multiline(source, settings);
+        self.leftover(parser);
     }
 }
 
-fn is_body(field: &str) -> bool {
-    matches!(field.trim_start_matches('$'), "log" | "message" | "MESSAGE")
+/// Three quoted words.
+fn quoted(text: &str) -> Option<[String; 3]> {
+    let mut words = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('"')?;
+        // A quote behind a backslash belongs to the word.
+        let end = inner.char_indices().find(|(at, one)| *one == '"' && !inner[..*at].ends_with('\\'))?.0;
+        words.push(inner[..end].replace("\\\"", "\""));
+        rest = inner[end + 1..].trim_start();
+    }
+    words.try_into().ok()
 }
 
-/// A text that our configuration reads as it is.
-fn escaped(text: &str) -> String {
-    text.replace('$', "$$")
+/// Why an option of the filter `kubernetes` is not taken over.
+fn metadata_advice(key: &str) -> &'static str {
+    match key {
+        "labels" => "labels of pods are always taken; see metadata of the source kubernetes_logs",
+        "annotations" | "namespace_annotations" | "owner_references" => {
+            "not taken: annotations are not part of records, and the owner is `workload`"
+        }
+        "keep_log" => "not taken over: the body always stays",
+        "kube_tag_prefix" | "regex_parser" => {
+            "there are no tags: pod, namespace and container come from the file's path"
+        }
+        "kube_url" | "kube_ca_file" | "kube_ca_path" | "kube_token_file" | "kube_token_command" => {
+            "the service account of the pod is used; a kubeconfig can be given as api_server of kubernetes_logs"
+        }
+        "use_kubelet" | "kubelet_host" | "kubelet_port" => {
+            "the API server is watched for the pods of this node alone; kubelet is not asked"
+        }
+        "buffer_size"
+        | "kube_token_ttl"
+        | "kube_meta_cache_ttl"
+        | "kube_meta_namespace_cache_ttl"
+        | "dns_retries"
+        | "dns_wait_time" => {
+            "not needed: pods are watched, and limits are metadata_wait and metadata_max_pods of kubernetes_logs"
+        }
+        other => super::advice(other),
+    }
 }

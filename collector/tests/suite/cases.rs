@@ -57,7 +57,7 @@ every = true
 conditions = [
   { field = "severity", equals = "error" },
   { field = "kubernetes.namespace", matches = "^shop" },
-  { field = "message", contains = "${5}" },
+  { field = "message", contains = "$${5}" },
   { field = "trace_id", absent = true },
 ]
 [[tests.outputs]]
@@ -119,10 +119,24 @@ fn a_condition_may_be_a_program() {
     }
 }
 
-/// The tests of the sample configuration.
+/// The tests of the sample configurations.
 #[test]
-fn the_sample_configuration_passes_its_tests() {
-    let output =
-        test(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config/collector-eks.toml"), &[]);
+fn the_sample_configurations_pass_their_tests() {
+    for name in ["collector-eks.toml", "sidecar.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config").join(name);
+        let output = test(&path, &[]);
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn variables_are_replaced_in_tests_but_not_in_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let tests = "[[tests]]\nname = \"variables\"\n\
+                 inputs = [{ insert_at = \"pods\", value = 'a ${NOT_SET}', pod = '${POD:-api}' }]\n\
+                 [[tests.outputs]]\nextract_from = '${SINK:-all}'\nconditions = [\n\
+                 { field = \"kubernetes.pod\", equals = '${POD:-api}' },\n\
+                 { field = \"message\", equals = 'a $${NOT_SET}' },\n]\n";
+    let output = test(&file(dir.path(), "c.toml", &format!("{CONFIG}{tests}")), &[]);
     assert!(output.status.success(), "{output:?}");
 }
