@@ -369,3 +369,14 @@ fn the_file_that_waits_longest_is_served_first() {
     bench.reader.turn();
     assert_eq!(bench.take(), ["b.log", "a.log", "c.log"]);
 }
+
+#[test]
+fn an_emptied_and_refilled_file_is_noticed_where_its_rows_end_alike() {
+    let mut bench = Bench::new("file", FINAL);
+    let row = |n: u32| format!("{n}{}\n", "-".repeat(100));
+    bench.append("app.log", format!("time,text\n{}", row(1)));
+    assert_eq!(bench.read().len(), 2);
+    File::options().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+    bench.append("app.log", format!("time,text\n{}{}", row(2), row(3)));
+    assert_eq!(bench.read(), ["time,text", row(2).trim_end(), row(3).trim_end()]);
+}
