@@ -598,9 +598,9 @@ impl Tail {
     fn raw(&self) -> u64 {
         let resumed = self.resumed.as_ref().filter(|resumed| resumed.to == self.offset);
         match &self.input {
-            Input::Encoded(encoded) => {
-                encoded.raw - u64::from(encoded.raw > 0 && encoded.end() > self.offset)
-            }
+            Input::Encoded(encoded) if encoded.end() == self.offset && self.offset > 0 => encoded.raw,
+            // No character takes more than three bytes of text for each of its own.
+            Input::Encoded(_) => self.offset / 3,
             Input::Gzip(_) => resumed.map_or(0, |resumed| resumed.signs.raw),
             Input::Plain(_) => 0,
         }
