@@ -100,7 +100,7 @@ pub struct Signs {
     /// How many files with this head were known before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
-    /// For a file that is not UTF-8: its length in bytes when the position was taken, or less while
+    /// For a file that is not UTF-8: how many of its bytes the position is behind, or fewer while
     /// some of its text was left over. Zero when that is not known.
     #[serde(default, skip_serializing_if = "is_none")]
     pub raw: u64,

@@ -84,6 +84,10 @@ pub const HELD_BYTES: usize = 16 * MIB;
 #[cfg(feature = "journald")]
 pub const JOURNALD_CURRENT_BOOT_ONLY: bool = false;
 
+/// Range of `rate_limit`: less than the smallest read per second would never catch up with anything,
+/// more than the largest one is no limit.
+pub const RATE_RANGE: (usize, usize) = (4 * KIB, 1024 * MIB);
+
 /// Default of `rotate_wait`: the runtime reopens its log within milliseconds of the rename; a rotated
 /// file that was quiet for this long has no writer any more.
 pub const ROTATE_WAIT: Duration = Duration::from_secs(5);

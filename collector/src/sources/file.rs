@@ -7,7 +7,7 @@
 //! `app-20261124.log.gz`), so that rotated copies are recognised and neighbours are not confused.
 //! Lines carry no time of their own here: they get the time at which they were read.
 
-use super::kubernetes_logs::discover::{Candidate, Discover, Scan, Stage};
+use super::kubernetes_logs::discover::{Candidate, Discover, Discovery, Scan, Stage};
 use super::kubernetes_logs::{Framing, LinePolicy, Reader, Settings as ReaderSettings};
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
@@ -72,6 +72,9 @@ pub struct FileSettings {
     /// Bytes read from a file before the next one gets its turn.
     #[serde(default = "read_bytes")]
     pub max_read_bytes: ByteSize,
+    /// Bytes read per second and file at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<ByteSize>,
     /// Files held open at most.
     #[serde(default = "open_files")]
     pub max_open_files: usize,
@@ -175,6 +178,7 @@ impl Settings for FileSettings {
             ("about.service, .host", none(), "`service.name` and `host.name` of the records"),
             ("about.labels, about.resource", none(), "Tables of pod labels and of further resource attributes"),
             ("max_read_bytes", size(options::READ_BYTES), "Bytes read from a file before the next one gets its turn"),
+            ("rate_limit", none(), "Bytes read per second and file at most; a file that writes more is read later, nothing of it is dropped"),
             ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
         ];
         rows.extend(multiline::rows());
@@ -196,6 +200,9 @@ impl Settings for FileSettings {
             return Err(problem(format!("{key}.encoding"), message));
         }
         within(&format!("{key}.max_read_bytes"), self.max_read_bytes, options::LINE_BYTES_RANGE)?;
+        if let Some(rate) = self.rate_limit {
+            within(&format!("{key}.rate_limit"), rate, options::RATE_RANGE)?;
+        }
         if self.max_open_files == 0 {
             return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
         }
@@ -226,6 +233,7 @@ impl FileSettings {
             multiline: self.multiline.clone(),
             rotate_wait: self.rotate_wait,
             max_read_bytes: self.max_read_bytes,
+            rate_limit: self.rate_limit,
             max_open_files: self.max_open_files,
             ..ReaderSettings::default()
         };
@@ -239,7 +247,9 @@ impl FileSettings {
         let meta = Arc::new(Meta { origin: Some(Arc::new(origin)), ..Meta::default() });
         let framing = Framing { plain: true, encoding, from_end: self.read_from == ReadFrom::End, meta };
         let oldest = self.ignore_older_secs.map(Span::duration);
-        let found = Globs { roots, include, exclude, oldest };
+        let watch = Discovery::new(&settings.pods_dir);
+        let watched = HashSet::new();
+        let found = Globs { roots, include, exclude, oldest, watch, watched, missing: false };
         Some(Reader::with(settings, Box::new(found), framing, wiring))
     }
 }
@@ -270,6 +280,11 @@ struct Globs {
     include: GlobSet,
     exclude: GlobSet,
     oldest: Option<Duration>,
+    /// Only its kernel watch is of use here.
+    watch: Discovery,
+    watched: HashSet<PathBuf>,
+    /// A directory a glob begins in is not there yet: nothing tells when it appears.
+    missing: bool,
 }
 
 impl Discover for Globs {
@@ -278,19 +293,23 @@ impl Discover for Globs {
     }
 
     fn changed(&mut self) -> bool {
-        false
+        self.watch.changed()
     }
 
     fn sees_everything(&self) -> bool {
-        false
+        self.watch.sees_everything() && !self.missing
     }
 
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
         let mut seen = HashSet::new();
+        let mut visited = HashSet::new();
+        self.missing = false;
         for (root, depth) in self.roots.clone() {
-            self.visit(&root, depth, &mut seen, &mut scan);
+            self.visit(&root, depth, &mut seen, &mut visited, &mut scan);
+            self.missing |= !visited.contains(&root);
         }
+        self.watched = visited;
         let names: HashSet<(PathBuf, String)> = scan
             .files
             .iter()
@@ -311,23 +330,38 @@ impl Discover for Globs {
 }
 
 impl Globs {
-    fn visit(&self, dir: &Path, depth: usize, seen: &mut HashSet<(u64, u64)>, scan: &mut Scan) {
+    fn visit(
+        &mut self,
+        dir: &Path,
+        depth: usize,
+        seen: &mut HashSet<(u64, u64)>,
+        visited: &mut HashSet<PathBuf>,
+        scan: &mut Scan,
+    ) {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => return scan.errors.push((dir.to_owned(), error)),
         };
+        // It is open but not listed yet: nothing appears in between unnoticed.
+        if visited.insert(dir.to_owned()) && !self.watched.contains(dir) {
+            self.watch.watch(dir);
+        }
         for entry in entries {
             let path = match entry {
                 Ok(entry) => entry.path(),
                 Err(error) => return scan.errors.push((dir.to_owned(), error)),
             };
             // Follows links to files; one to a directory could lead round in circles.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let Ok(metadata) = fs::metadata(&path) else {
+                // Where a link leads to is not watched.
+                self.missing |= fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+                continue;
+            };
             let linked = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
             if metadata.is_dir() && !linked {
                 if depth > 1 {
-                    self.visit(&path, depth - 1, seen, scan);
+                    self.visit(&path, depth - 1, seen, visited, scan);
                 }
                 continue;
             }
@@ -385,6 +419,34 @@ fn is_rotated(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_name_in_a_directory_of_a_glob_is_noticed_without_a_scan() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = dir.path().join("logs");
+        let pattern = logs.join("**/*.log").display().to_string();
+        let mut found = Globs {
+            roots: vec![root(&pattern)],
+            include: globs(&[pattern]).unwrap(),
+            exclude: GlobSet::empty(),
+            oldest: None,
+            watch: Discovery::new(&logs),
+            watched: HashSet::new(),
+            missing: false,
+        };
+        assert!(found.scan().files.is_empty());
+        assert!(!found.sees_everything(), "a directory that is not there can't be watched");
+        fs::create_dir_all(logs.join("app")).unwrap();
+        found.scan();
+        assert!(found.sees_everything());
+        found.changed();
+        assert!(!found.changed());
+        for name in ["a.log", "app/b.log"] {
+            fs::write(logs.join(name), "x\n").unwrap();
+            assert!(found.changed(), "{name}");
+        }
+        assert_eq!(found.scan().files.len(), 2);
+    }
 
     #[test]
     fn rotation_keeps_the_stem_and_neighbours_keep_their_own() {

@@ -13,7 +13,7 @@
 //! `F` line as long as the file can still be written to.
 //!
 //! One thread serves all files in turn, at most `max_read_bytes` each, so that a busy container
-//! can't starve the others. Files without news are looked at ever less often, at least every
+//! can't starve the others: those that waited longest come first, and `rate_limit` paces each. Files without news are looked at ever less often, at least every
 //! second; directories are scanned when a kernel watch reports a change, and now and then anyway.
 
 pub mod cri;
@@ -92,6 +92,9 @@ pub struct Settings {
     pub multiline: MultilineSettings,
     /// Quiet time after which the end of a rotated or deleted file is final.
     pub rotate_wait: Span,
+    /// Bytes read per second and file at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<ByteSize>,
     /// Files held open at most.
     pub max_open_files: usize,
     /// Where the API server is that knows about pods.
@@ -122,6 +125,7 @@ impl Default for Settings {
             max_held_bytes: ByteSize::new(options::HELD_BYTES),
             multiline: MultilineSettings::default(),
             rotate_wait: Span::from(options::ROTATE_WAIT),
+            rate_limit: None,
             max_open_files: options::OPEN_FILES,
             api_server: "auto".to_owned(),
             metadata_wait: Span::from(options::METADATA_WAIT),
@@ -140,7 +144,7 @@ impl config::component::Settings for Settings {
 
     #[rustfmt::skip]
     fn options() -> Vec<Row> {
-        use options::{plain, size, span, text};
+        use options::{none, plain, size, span, text};
         let mut rows = vec![
             ("pods_dir", text(options::PODS_DIR), "Directory `<namespace>_<pod>_<uid>/<container>/<n>.log` live in"),
             ("glob_minimum_cooldown", span(options::GLOB_COOLDOWN), "Time between scans for new files; a directory watch usually makes it shorter"),
@@ -149,6 +153,7 @@ impl config::component::Settings for Settings {
             ("max_line_policy", text("split"), "Longer records: `split` delivers them in pieces marked `cut: split`, `truncate` their beginning marked `cut: truncated`; both are counted"),
             ("max_held_bytes", size(options::HELD_BYTES), "Memory for records that are not complete yet (parts, lines of a trace), over all files; at least `max_line_bytes`. Beyond it those that grow are treated like longer records, and traces end early"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
+            ("rate_limit", none(), "Bytes read per second and file at most; a file that writes more is read later, nothing of it is dropped"),
             ("max_open_files", plain(&format!("`{}`", options::OPEN_FILES)), "Files held open; beyond it the longest idle ones are closed and reopened when they change"),
             ("api_server", text("auto"), "Who tells about pods: `in_cluster` (the service account of the collector's pod), the path of a kubeconfig, `none` (only what the path of a file tells), or `auto`: `in_cluster` inside a cluster and where `select` names labels, else `none`"),
             ("metadata_wait", span(options::METADATA_WAIT), "Longest time the files of a new pod are not read because its metadata may still come; where `select` names labels they wait until it does"),
@@ -168,6 +173,9 @@ impl config::component::Settings for Settings {
         if self.max_held_bytes.bytes() < self.max_line_bytes.bytes() {
             let message = "must be at least max_line_bytes; raise it or lower max_line_bytes";
             return Err(problem(format!("{key}.max_held_bytes"), message));
+        }
+        if let Some(rate) = self.rate_limit {
+            within(&format!("{key}.rate_limit"), rate, options::RATE_RANGE)?;
         }
         if self.max_open_files == 0 {
             return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
@@ -293,7 +301,12 @@ impl Reader {
     ) -> Self {
         let now = Instant::now();
         let limits = Limits {
-            read_bytes: settings.max_read_bytes.bytes(),
+            // Not more than a second's worth at once, so that a paced file is read evenly.
+            read_bytes: settings
+                .rate_limit
+                .unwrap_or(settings.max_read_bytes)
+                .bytes()
+                .min(settings.max_read_bytes.bytes()),
             line_bytes: settings.max_line_bytes.bytes(),
             rotate_wait: settings.rotate_wait.duration(),
             truncate: settings.max_line_policy == LinePolicy::Truncate,
@@ -391,10 +404,13 @@ impl Reader {
         if now >= self.next_round {
             self.next_round = now + LOOK_MAX;
         }
-        let due: Vec<Key> =
-            self.files.iter().filter(|(_, file)| file.next_look <= now).map(|(key, _)| *key).collect();
+        let mut due: Vec<(Instant, Key)> =
+            self.files.iter().map(|(key, file)| (file.next_look, *key)).collect();
+        due.retain(|(next_look, _)| *next_look <= now);
+        // Those that wait longest come first.
+        due.sort_unstable();
         let mut busy = false;
-        for key in due {
+        for (_, key) in due {
             busy |= self.look(key);
             if self.is_full() {
                 self.flush();
@@ -420,6 +436,7 @@ impl Reader {
     /// Reads one window of a file; true when it may have more.
     fn look(&mut self, key: Key) -> bool {
         let Some(file) = self.files.get_mut(&key) else { return false };
+        let before = self.batch.raw_bytes;
         match file.read(&mut self.batch, self.sequence) {
             Ok(Outcome::More) => {
                 // The other standard stream may keep a file from ever being idle.
@@ -427,8 +444,12 @@ impl Reader {
                     file.expire(&mut self.batch, self.sequence);
                 }
                 self.warned.remove(&file.path);
+                let bytes = self.batch.raw_bytes - before;
+                let rate = self.settings.rate_limit.and_then(|rate| u32::try_from(rate.bytes()).ok());
+                let pause = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(bytes) / rate);
+                file.next_look = Instant::now() + pause;
                 self.touch(key);
-                true
+                pause.is_zero()
             }
             Ok(Outcome::Idle) => {
                 let expired = file.expire(&mut self.batch, self.sequence);

@@ -63,6 +63,20 @@ struct Collector {
 
 impl Collector {
     fn start(root: &Path, max_open_files: usize) -> Self {
+        let settings = Settings {
+            pods_dir: root.join("pods"),
+            glob_minimum_cooldown: zero(),
+            max_read_bytes: ByteSize::new(512),
+            max_line_bytes: ByteSize::new(MAX_LINE),
+            rotate_wait: zero(),
+            max_open_files,
+            multiline: toml::from_str("mode = \"auto\"\ntimeout = 3600").unwrap(),
+            ..Settings::default()
+        };
+        Self::with(root, |wiring| Reader::new(settings, wiring))
+    }
+
+    fn with(root: &Path, reader: impl FnOnce(crate::sources::Wiring) -> Reader) -> Self {
         let metrics = Arc::new(Metrics::default());
         let limits = SpoolLimits {
             max_bytes: ByteSize::new(1 << 30),
@@ -78,36 +92,23 @@ impl Collector {
                 .unwrap();
         let (output, batches) = sync_channel(10_000);
         let (empty, input) = sync_channel(1);
-        let settings = Settings {
-            pods_dir: root.join("pods"),
-            glob_minimum_cooldown: zero(),
-            max_read_bytes: ByteSize::new(512),
-            max_line_bytes: ByteSize::new(MAX_LINE),
-            rotate_wait: zero(),
-            max_open_files,
-            multiline: toml::from_str("mode = \"auto\"\ntimeout = 3600").unwrap(),
-            ..Settings::default()
-        };
-        let reader = Reader::new(
-            settings,
-            crate::sources::Wiring {
-                name: "pods".into(),
-                cluster: "c".into(),
-                node: "n".into(),
-                data_dir: root.join("data"),
-                output: Output {
-                    entrance: Graph::build(&config, metrics.clone()).unwrap().entrance("pods"),
-                    sender: output,
-                },
-                runtime: runtime(),
-                empty: sync_channel(1).1,
-                limits: BatchLimits { max_bytes: ByteSize::new(2000), timeout_secs: hour() },
-                positions,
-                stop: CancellationToken::new(),
-                progress: Arc::new(Progress::default()),
-                metrics: metrics.clone(),
+        let reader = reader(crate::sources::Wiring {
+            name: "pods".into(),
+            cluster: "c".into(),
+            node: "n".into(),
+            data_dir: root.join("data"),
+            output: Output {
+                entrance: Graph::build(&config, metrics.clone()).unwrap().entrance("pods"),
+                sender: output,
             },
-        );
+            runtime: runtime(),
+            empty: sync_channel(1).1,
+            limits: BatchLimits { max_bytes: ByteSize::new(2000), timeout_secs: hour() },
+            positions,
+            stop: CancellationToken::new(),
+            progress: Arc::new(Progress::default()),
+            metrics: metrics.clone(),
+        });
         let wiring = Wiring {
             input,
             empty,
@@ -429,14 +430,20 @@ fn run(seed: u64) {
     assert!(collector.spool.is_drained());
 }
 
+/// The seeds of a test: `most` of them, unless the environment says otherwise.
+fn seeds(most: u64) -> Vec<u64> {
+    match std::env::var("LOGQ_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..std::env::var("LOGQ_RUNS").map_or(most, |runs| runs.parse().unwrap())).collect(),
+    }
+}
+
 #[test]
 fn g1_g2_nothing_is_lost_or_repeated_whatever_happens_in_which_order() {
-    let seeds = match std::env::var("LOGQ_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..std::env::var("LOGQ_RUNS").map_or(60, |runs| runs.parse().unwrap())).collect(),
-    };
-    for seed in seeds {
+    for seed in seeds(60) {
         println!("seed {seed}");
         run(seed);
     }
 }
+
+mod file;

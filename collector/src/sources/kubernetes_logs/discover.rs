@@ -250,7 +250,8 @@ impl Discovery {
         names
     }
 
-    fn watch(&mut self, path: &Path) {
+    /// Watches a directory for names; see [`Discover::changed`].
+    pub(crate) fn watch(&mut self, path: &Path) {
         if let Some(watch) = &self.watch {
             let names =
                 WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;

@@ -605,9 +605,9 @@ impl Tail {
     fn raw(&self) -> u64 {
         let resumed = self.resumed.as_ref().filter(|resumed| resumed.to == self.offset);
         match &self.input {
-            Input::Encoded(encoded) => {
-                encoded.raw - u64::from(encoded.raw > 0 && encoded.end() > self.offset)
-            }
+            Input::Encoded(encoded) if encoded.end() == self.offset && self.offset > 0 => encoded.raw,
+            // No character takes more than three bytes of text for each of its own.
+            Input::Encoded(_) => self.offset / 3,
             Input::Gzip(_) => resumed.map_or(0, |resumed| resumed.signs.raw),
             Input::Plain(_) => 0,
         }
@@ -654,11 +654,17 @@ impl Tail {
             Input::Encoded(encoded) => return encoded.same_start(),
             Input::Gzip(_) => return Ok(true),
         };
-        let mut start = [0u8; HEAD_BYTES];
+        let mut start = [0u8; HEAD_BYTES + 1 + MARK_BYTES];
         let len = read_at_full(file, &mut start, 0)?;
         let start = &start[..len];
-        let head = position::head(start).unwrap_or(start);
-        Ok(Fingerprint::of(&self.owner, head) == self.head)
+        let head = position::head(start).unwrap_or(&start[..len.min(HEAD_BYTES)]);
+        // What follows a head that others share tells them apart where the bytes before the offset,
+        // such as a row of blanks, do not.
+        let same = |anchor: Mark| {
+            let before = usize::try_from(anchor.end).ok().and_then(|end| start.get(..end));
+            before.is_some_and(|before| Mark::of(anchor.end, before) == anchor)
+        };
+        Ok(Fingerprint::of(&self.owner, head) == self.head && self.anchor.is_none_or(same))
     }
 
     /// True when what was read last is still there.

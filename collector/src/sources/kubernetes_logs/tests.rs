@@ -339,3 +339,45 @@ fn an_encoded_file_is_followed_through_truncation_rotation_and_restart() {
     assert_eq!(seen.len(), 11, "{seen:?}");
     assert!(seen.contains(&"4,last\u{fffd}".to_owned()), "half a character is not swallowed: {seen:?}");
 }
+
+#[test]
+fn a_rate_limit_paces_a_file_and_drops_nothing() {
+    let mut bench = Bench::new("file", "rotate_wait = 0\nrate_limit = \"4KiB\"");
+    bench.append("app.log", format!("{}\n", "x".repeat(999)).repeat(10));
+    bench.turn();
+    let before = Instant::now();
+    bench.turn();
+    let of = |bench: &Bench| bench.reader.files.values().next().unwrap().next_look;
+    assert_eq!(bench.reader.batch.raw_bytes, 4000);
+    assert!(of(&bench) >= before + Duration::from_millis(976), "4,000 bytes of 4,096 a second");
+    bench.reader.turn();
+    assert_eq!(bench.reader.batch.raw_bytes, 4000, "it is not its turn");
+    assert_eq!(bench.read().len(), 10);
+}
+
+#[test]
+fn the_file_that_waits_longest_is_served_first() {
+    let mut bench = Bench::new("file", "rotate_wait = 0");
+    for name in ["a.log", "b.log", "c.log"] {
+        bench.append(name, format!("{name}\n"));
+    }
+    bench.turn();
+    let now = Instant::now();
+    for file in bench.reader.files.values_mut() {
+        let age = if file.path.ends_with("b.log") { 3 } else { u64::from(file.path.ends_with("a.log")) };
+        file.next_look = now.checked_sub(Duration::from_secs(age)).unwrap();
+    }
+    bench.reader.turn();
+    assert_eq!(bench.take(), ["b.log", "a.log", "c.log"]);
+}
+
+#[test]
+fn an_emptied_and_refilled_file_is_noticed_where_its_rows_end_alike() {
+    let mut bench = Bench::new("file", FINAL);
+    let row = |n: u32| format!("{n}{}\n", "-".repeat(100));
+    bench.append("app.log", format!("time,text\n{}", row(1)));
+    assert_eq!(bench.read().len(), 2);
+    File::options().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+    bench.append("app.log", format!("time,text\n{}{}", row(2), row(3)));
+    assert_eq!(bench.read(), ["time,text", row(2).trim_end(), row(3).trim_end()]);
+}
