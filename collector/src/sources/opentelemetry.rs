@@ -20,6 +20,7 @@ use super::received::{self, Intake, Push, Refused};
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, options};
+use crate::memory::Reads;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -109,6 +110,11 @@ impl Settings for OpentelemetrySettings {
 impl SourceConfig for OpentelemetrySettings {
     fn exclusive(&self) -> Option<(&'static str, String)> {
         Some(("grpc.address", self.grpc.address.to_string()))
+    }
+
+    fn memory(&self) -> Reads {
+        let record = self.max_request_bytes.bytes();
+        Reads { record, record_key: "max_request_bytes", pushed: true, ..Reads::default() }
     }
 
     fn run(&self, wiring: Wiring) {

@@ -8,7 +8,7 @@
 //!
 //! Promises: [`Intake::deliver`] says yes only after the spool synced what it was given; pushes that
 //! wait at the same time share one sync. What all clients together have under way is bounded by
-//! [`IN_FLIGHT_BYTES`]; beyond it they are refused.
+//! [`IN_FLIGHT_BYTES`], less when memory is short ([`crate::memory`]); beyond it they are refused.
 //!
 //! A client that got no answer sends again. A push therefore names its streams by what it holds, so
 //! that the repeated one has the same identities and changes nothing downstream.
@@ -91,6 +91,7 @@ pub struct Intake {
     name: Arc<str>,
     sender: mpsc::Sender<(Push, oneshot::Sender<()>)>,
     budget: Arc<Semaphore>,
+    most: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -98,9 +99,10 @@ impl Intake {
     /// The entrance and the end that [`receive`] takes.
     pub fn new(wiring: &Wiring) -> (Self, Arrivals) {
         let (sender, arrivals) = mpsc::channel(QUEUE_PUSHES);
-        let budget = Arc::new(Semaphore::new(IN_FLIGHT_BYTES));
+        let most = wiring.memory.pushed;
+        let budget = Arc::new(Semaphore::new(most));
         let name = wiring.name.as_str().into();
-        (Self { name, sender, budget, metrics: wiring.metrics.clone() }, Arrivals(arrivals))
+        (Self { name, sender, budget, most, metrics: wiring.metrics.clone() }, Arrivals(arrivals))
     }
 
     /// Hands over a push and waits until it is durable. Dropping the future gives up the answer, not
@@ -131,7 +133,7 @@ impl Intake {
         if push.records.is_empty() {
             return Ok(());
         }
-        let bytes = u32::try_from(push.bytes.clamp(1, IN_FLIGHT_BYTES)).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(push.bytes.clamp(1, self.most)).unwrap_or(u32::MAX);
         let _held = self.budget.try_acquire_many(bytes).map_err(|_| Refused::Full)?;
         let (receipt, durable) = oneshot::channel();
         let wait = async {

@@ -105,6 +105,7 @@ impl Collector {
                 stop: CancellationToken::new(),
                 progress: Arc::new(Progress::default()),
                 metrics: metrics.clone(),
+                memory: crate::memory::Caps::default(),
             },
         );
         let wiring = Wiring {

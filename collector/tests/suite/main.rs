@@ -16,6 +16,6 @@ mod operations;
 #[cfg(all(feature = "http", feature = "otlp"))]
 mod otlp_sink;
 mod program;
-#[cfg(all(feature = "http", feature = "otlp"))]
+#[cfg(any(feature = "http", feature = "otlp"))]
 mod receiver;
 mod reference;
