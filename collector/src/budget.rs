@@ -5,23 +5,37 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Bytes that may be held together.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
     used: AtomicUsize,
+    freed: Notify,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+        Arc::new(Self { limit, used: AtomicUsize::new(0), freed: Notify::new() })
     }
 
     /// Bytes held now. May be above the limit by what was taken with [`Lease::force`].
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Resolves at the next [`Budget::tell`].
+    pub fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
+    }
+
+    /// Wakes whoever waits for bytes that were given back. Not done by leases: those of single
+    /// records, which come and go with every line, nobody waits for.
+    pub fn tell(&self) {
+        self.freed.notify_waiters();
     }
 
     /// A holder of nothing yet.

@@ -67,6 +67,9 @@ pub struct Config {
     pub cluster: String,
     /// Name of the node in landing objects.
     pub node: String,
+    /// Most memory; none: what the cgroup allows, see [`crate::memory`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_max: Option<ByteSize>,
     /// Time for delivery after a signal.
     pub shutdown_timeout: Span,
     /// Admin address.

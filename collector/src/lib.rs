@@ -25,6 +25,7 @@ pub mod extra;
 pub mod graph;
 pub mod import;
 pub mod kubernetes;
+pub mod memory;
 pub mod metrics;
 pub mod multiline;
 pub mod position;

@@ -31,6 +31,8 @@ pub mod shipper;
 
 use crate::config::component::{Described, Kind, Problem, Settings, read_settings};
 use crate::config::{Backoff, Config};
+use crate::memory::room::Held;
+use crate::memory::{Room, Takes};
 use crate::metrics::{ComponentKind, Metrics, SinkLabel};
 use crate::spool::{Sealed, Spool};
 use crate::topology::Progress;
@@ -88,6 +90,12 @@ pub trait SinkConfig: Described {
     fn check_with(&self, key: &str, config: &Config) -> Result<(), Problem> {
         let _ = (key, config);
         Ok(())
+    }
+
+    /// What one delivery takes of the memory. A buffer or two unless the sink holds records.
+    fn memory(&self, config: &Config) -> Takes {
+        let _ = config;
+        Takes { frames: 0, bytes: 256 * 1024, key: "type" }
     }
 
     /// Sets the sink up. Does not talk to the other end: one that is away at start must not keep
@@ -211,6 +219,8 @@ pub struct Wiring {
     pub metrics: Arc<Metrics>,
     /// Signs of life.
     pub progress: Arc<Progress>,
+    /// Where its deliveries take their memory.
+    pub room: Arc<Room>,
 }
 
 /// What a delivery may use: retries, counters, the place for rejected records.
@@ -225,6 +235,7 @@ pub struct Context {
     /// How many requests may be in flight.
     pub adaptive: Adaptive,
     rejected: Rejected,
+    room: Arc<Room>,
     label: SinkLabel,
 }
 
@@ -243,8 +254,25 @@ impl Context {
             progress,
             adaptive: Adaptive::new(concurrency),
             rejected: Rejected::new(data_dir, name),
+            room: Arc::new(Room::unlimited()),
             label: SinkLabel { sink: name.to_owned() },
         }
+    }
+
+    /// With memory of its own.
+    pub fn with_room(self, room: Arc<Room>) -> Self {
+        Self { room, ..self }
+    }
+
+    /// Memory for a delivery whose largest frame has `frame` bytes; to be taken before anything of
+    /// it is built, and held until it is done. Waits when all is taken, but never for another sink
+    /// alone: one delivery of each always proceeds.
+    pub async fn memory(&self, frame: usize) -> Held<'_> {
+        if let Some(held) = self.room.try_take(frame) {
+            return held;
+        }
+        self.metrics.sink_memory_waits.get_or_create(&self.label).inc();
+        self.room.take(frame).await
     }
 
     /// Repeats an attempt until it succeeds, with pauses. Each attempt holds one place of
@@ -337,7 +365,8 @@ pub async fn run(sink: Box<dyn Sink>, wiring: Wiring) {
         sink.concurrency(),
         wiring.metrics.clone(),
         wiring.progress.clone(),
-    );
+    )
+    .with_room(wiring.room.clone());
     let mut flying = FuturesOrdered::new();
     let mut last = 0;
     let mut ended = false;

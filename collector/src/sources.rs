@@ -18,6 +18,7 @@ use crate::batch::Batch;
 use crate::config::BatchLimits;
 use crate::config::component::{Described, Kind, Settings, read_settings};
 use crate::graph::Entrance;
+use crate::memory::{Caps, Reads};
 use crate::metrics::Metrics;
 use crate::position::Positions;
 use crate::topology::Progress;
@@ -45,6 +46,9 @@ pub trait SourceConfig: Described {
         Vec::new()
     }
 
+    /// What it takes of the memory.
+    fn memory(&self) -> Reads;
+
     /// Runs until `wiring.stop`, then hands over what it has and returns. Blocking, on a thread of
     /// its own from which `wiring.runtime` may be used.
     fn run(&self, wiring: Wiring);
@@ -64,6 +68,8 @@ pub struct Wiring {
     pub output: Output,
     /// Emptied batches come back here for reuse.
     pub empty: Receiver<Batch>,
+    /// What it may take of the memory.
+    pub memory: Caps,
     /// When a batch is handed over.
     pub limits: BatchLimits,
     /// Where to resume.

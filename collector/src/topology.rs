@@ -10,13 +10,16 @@
 //! task tap               4 viewers × 64 records    <data_dir>/tap/socket
 //! ```
 //!
+//! What all of it takes of the memory, and what holds it below a ceiling: [`crate::memory`].
+//!
 //! Stopping: the token stops the sources; they hand over what they have and drop their end of the
 //! channel; the spool thread stores it, seals and closes; sinks deliver what is left until
 //! `shutdown_timeout`, then the rest waits in the spool.
 
 use crate::admin;
-use crate::config::{Buffer, Config, ConfigError};
+use crate::config::{Buffer, ByteSize, Config, ConfigError};
 use crate::graph::{self, Graph};
+use crate::memory::{self, Room, Shares};
 use crate::metrics::Metrics;
 use crate::sinks;
 use crate::sources;
@@ -132,6 +135,7 @@ async fn run_once(
     reload: &impl Fn() -> Result<Config, ConfigError>,
 ) -> Result<Ended, RunError> {
     let metrics = Arc::new(Metrics::default().with_sinks(config.sinks.keys().map(String::as_str)));
+    let shares = shares(&config, &metrics);
     let graph = Graph::build(&config, metrics.clone())
         .map_err(|(name, message)| RunError::Transform { name, message })?;
     let buffers: BTreeMap<String, Buffer> =
@@ -168,6 +172,7 @@ async fn run_once(
             // The first source reuses the emptied buffers; further ones allocate theirs.
             empty: empty.take().unwrap_or_else(|| sync_channel(1).1),
             limits: config.batch,
+            memory: shares.caps(&source.memory()),
             positions: positions.clone(),
             stop: stop.clone(),
             progress: health.add(&format!("source {name}")),
@@ -186,6 +191,7 @@ async fn run_once(
     }
     drop((output, positions));
 
+    let budget = shares.budget();
     let mut sink_tasks = tokio::task::JoinSet::new();
     for (index, (name, sink)) in config.sinks.iter().enumerate() {
         let wiring = sinks::Wiring {
@@ -196,6 +202,7 @@ async fn run_once(
             spool: spool.clone(),
             metrics: metrics.clone(),
             progress: health.add(&format!("sink {name}")),
+            room: Arc::new(Room::new(&budget, sink.settings.memory(&config), shares.frame)),
         };
         let sink = sink.settings.connect(name).await?;
         let guard = wiring.progress.guard();
@@ -260,6 +267,22 @@ async fn run_once(
         (false, true) if !spool.is_drained() => Err(RunError::Undelivered),
         _ => Ok(Ended::Done),
     }
+}
+
+/// Divides the memory there is, and tells when it is less than the configuration takes: then it runs
+/// all the same, because a limit nobody configured must not stop what ran before.
+fn shares(config: &Config, metrics: &Metrics) -> Shares {
+    let ceiling = memory::ceiling(config);
+    let bytes = ceiling.map_or(0, ByteSize::bytes);
+    metrics.memory_max.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    if let Some(problem) = ceiling.and_then(|ceiling| memory::check(config, ceiling).err()) {
+        tracing::warn!(
+            bytes,
+            error = problem.message,
+            "three quarters of the cgroup's memory limit are too little"
+        );
+    }
+    memory::shares(config, ceiling)
 }
 
 /// Looking at records is a convenience: that it can't be offered keeps nothing from running.

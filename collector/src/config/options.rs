@@ -18,6 +18,10 @@ pub const ADMIN_ADDRESS: &str = "0.0.0.0:9598";
 /// the log files and the spool anyway.
 pub const TAP: bool = true;
 
+/// Default of `memory_max`: this share of the cgroup's limit. The rest is for what is not ours to count:
+/// the allocator's gaps, sockets, and page cache the kernel did not get round to reclaim.
+pub const MEMORY_SHARE: (usize, usize) = (3, 4);
+
 /// Default of `shutdown_timeout`: inside the 30 s Kubernetes gives a pod and far inside the two
 /// minutes of a Spot notice.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -173,6 +177,7 @@ fn sections() -> Vec<(&'static str, &'static str, Vec<Row>)> {
             ("data_dir", required(), "Directory for spool, positions and lock. One collector at a time. Must survive restarts of the pod (hostPath)"),
             ("cluster", text(""), "Name of the cluster, written into every landing object and its key"),
             ("node", plain("`\"${NODE_NAME}\"`, else `\"${HOSTNAME}\"`"), "Name of the node, written into every landing object and its key"),
+            ("memory_max", plain("three quarters of the cgroup's limit, if there is one"), "Most memory the collector aims to take. Deliveries wait, unfinished records are delivered in pieces and clients are asked to come again before it takes more. A configured value below what the configuration takes at least is refused"),
             ("shutdown_timeout", span(SHUTDOWN_TIMEOUT), "Time for delivery after SIGTERM; below Kubernetes' 30 s and a Spot notice. What is left stays in the spool"),
         ]),
         ("[admin]", "Metrics and probes.", vec![

@@ -21,6 +21,7 @@ struct RawConfig {
     #[serde(default)]
     cluster: String,
     node: Option<String>,
+    memory_max: Option<ByteSize>,
     shutdown_timeout: Option<Span>,
     #[serde(default)]
     admin: RawAdmin,
@@ -79,6 +80,7 @@ pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Res
         node: node(raw.node, variable)?,
         data_dir: raw.data_dir,
         cluster: raw.cluster,
+        memory_max: raw.memory_max,
         shutdown_timeout: span(raw.shutdown_timeout, options::SHUTDOWN_TIMEOUT),
         admin: Admin {
             address: address(raw.admin.address.as_deref())?,
@@ -104,6 +106,7 @@ pub fn check(mut table: Table, variable: &dyn Fn(&str) -> Option<String>) -> Res
         tests,
     };
     check_whole(&config)?;
+    config.memory_max.map_or(Ok(()), |ceiling| crate::memory::check(&config, ceiling))?;
     crate::cases::check(&config.tests, &config)?;
     Ok(config)
 }

@@ -13,7 +13,8 @@
 use super::aws::{self, Auth};
 use super::{Context, Delivered, Delivery, DeliveryError, Event, SetupError, Sink, SinkConfig};
 use crate::config::component::{Problem, Row, Settings, problem};
-use crate::config::{Request, options};
+use crate::config::{Config, Request, options};
+use crate::memory::Takes;
 use crate::template::{Place, Template};
 use async_trait::async_trait;
 use aws_sdk_cloudwatchlogs::Client;
@@ -34,6 +35,9 @@ pub use message::Encoding;
 
 /// Bytes of events held back for fuller batches, over all log streams.
 const HELD_BYTES: usize = 4 * 1024 * 1024;
+
+/// The service's limit of one request.
+const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// Retention periods the service accepts, in days (`PutRetentionPolicy`).
 const RETENTION_DAYS: [i32; 23] = [
@@ -161,6 +165,13 @@ impl Settings for CloudwatchSettings {
 
 #[async_trait]
 impl SinkConfig for CloudwatchSettings {
+    /// A frame as text and as events, which may be twice as long; events held back; and every
+    /// request as events, as the client's copy and as the body.
+    fn memory(&self, _config: &Config) -> Takes {
+        let requests = 3 * self.request.concurrency * REQUEST_BYTES;
+        Takes { frames: 3, bytes: HELD_BYTES + requests, key: "request.concurrency" }
+    }
+
     async fn connect(&self, _name: &str) -> Result<Box<dyn Sink>, SetupError> {
         let timeout = self.request.timeout.duration();
         let sdk = self.auth.load(self.region.as_deref(), self.endpoint.as_deref(), timeout).await;
@@ -201,6 +212,7 @@ impl Sink for CloudwatchSink {
         let mut targets = Targets::default();
         let mut pending: BTreeMap<usize, Pending> = BTreeMap::new();
         let mut frames = delivery.frames(cx).await;
+        let _memory = cx.memory(frames.largest()).await;
         while let Some(text) = frames.next(cx).await {
             let mut ready: BTreeMap<usize, Vec<Vec<Item>>> = BTreeMap::new();
             for event in text.events() {

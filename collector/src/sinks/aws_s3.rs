@@ -11,7 +11,8 @@ mod body;
 use super::aws::{self, Auth};
 use super::{Context, Delivered, Delivery, DeliveryError, Object, SetupError, Sink, SinkConfig};
 use crate::config::component::{Problem, Row, Settings, problem, within};
-use crate::config::{ByteSize, Request, options};
+use crate::config::{ByteSize, Config, Request, options};
+use crate::memory::Takes;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -89,6 +90,9 @@ impl Default for Multipart {
 /// S3 takes parts from 5 MiB to 5 GiB; above 64 MiB a lost connection costs too much.
 const PART_RANGE: (usize, usize) = (5 << 20, 64 << 20);
 
+/// Memory of one upload: what was read from the spool and what the connection holds.
+const UPLOAD_BYTES: usize = 1 << 20;
+
 /// Canned ACLs (S3 API reference, `x-amz-acl`).
 const ACLS: [&str; 4] = ["private", "bucket-owner-full-control", "bucket-owner-read", "authenticated-read"];
 
@@ -151,6 +155,15 @@ impl SinkConfig for AwsS3Settings {
         Some(("bucket", format!("s3://{}/{} at {:?}", self.bucket, self.key_prefix, self.endpoint)))
     }
 
+    /// One upload, or the parts of one that are in flight together.
+    fn memory(&self, config: &Config) -> Takes {
+        // A segment is sealed once it has its size: the last frame may go beyond.
+        let in_parts = config.segment.max_bytes.bytes() + config.batch.max_bytes.bytes()
+            >= self.multipart.threshold.bytes();
+        let uploads = if in_parts { self.request.concurrency } else { 1 };
+        Takes { frames: 0, bytes: uploads * UPLOAD_BYTES, key: "request.concurrency" }
+    }
+
     async fn connect(&self, _name: &str) -> Result<Box<dyn Sink>, SetupError> {
         let timeout = self.request.timeout.duration();
         let sdk = self.auth.load(self.region.as_deref(), self.endpoint.as_deref(), timeout).await;
@@ -172,6 +185,7 @@ impl Sink for S3Sink {
     }
 
     async fn deliver(&self, delivery: &Delivery, cx: &Context) -> Delivered {
+        let _memory = cx.memory(0).await;
         let object = delivery.object(cx).await;
         let key = format!("{}{}", self.settings.key_prefix, object.key);
         let request = &self.settings.request;

@@ -1,9 +1,10 @@
 //! Sink `console`: records on standard output, for people who try something out and for pipes.
 
 use super::{Context, Delivered, Delivery, DeliveryError, Event, SetupError, Sink, SinkConfig};
-use crate::config::Backoff;
 use crate::config::component::{Row, Settings};
 use crate::config::options;
+use crate::config::{Backoff, Config};
+use crate::memory::Takes;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
@@ -43,6 +44,11 @@ impl SinkConfig for ConsoleSettings {
         Some(("type", "standard output".to_owned()))
     }
 
+    /// A frame and what is printed of it.
+    fn memory(&self, _config: &Config) -> Takes {
+        Takes { frames: 3, bytes: 0, key: "type" }
+    }
+
     async fn connect(&self, _name: &str) -> Result<Box<dyn Sink>, SetupError> {
         Ok(Box::new(Console { encoding: self.encoding }))
     }
@@ -58,6 +64,7 @@ impl Sink for Console {
     async fn deliver(&self, delivery: &Delivery, cx: &Context) -> Delivered {
         let mut delivered = Delivered::default();
         let mut frames = delivery.frames(cx).await;
+        let _memory = cx.memory(frames.largest()).await;
         while let Some(frame) = frames.next(cx).await {
             let mut text = Vec::new();
             for event in frame.events() {

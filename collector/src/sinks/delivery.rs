@@ -123,7 +123,11 @@ impl Delivery {
         let file = File::open(&self.sealed.path)?;
         let segment = Segment::scan(&file)?;
         let (_, ranges) = segment.select(|section| self.taker.takes(section, self.sealed.id));
-        Ok(Frames { file: Arc::new(file), ranges: ranges.into(), streams: HashMap::new() })
+        let mut largest = 0;
+        for range in &ranges {
+            largest = largest.max(text_len(&file, range)?);
+        }
+        Ok(Frames { file: Arc::new(file), ranges: ranges.into(), streams: HashMap::new(), largest })
     }
 }
 
@@ -215,9 +219,15 @@ pub struct Frames {
     file: Arc<File>,
     ranges: VecDeque<Range<u64>>,
     streams: HashMap<u32, Arc<Stream>>,
+    largest: usize,
 }
 
 impl Frames {
+    /// Size of the largest frame, decoded.
+    pub fn largest(&self) -> usize {
+        self.largest
+    }
+
     /// Decodes the next frame; `None` after the last. Tries until the file can be read.
     pub async fn next(&mut self, cx: &Context) -> Option<FrameText> {
         while let Some(range) = self.ranges.front().cloned() {
@@ -255,6 +265,16 @@ impl Frames {
         }
         FrameText { text, streams: self.streams.clone() }
     }
+}
+
+/// Size of a frame when it is decoded, which its first bytes tell.
+fn text_len(file: &File, range: &Range<u64>) -> io::Result<usize> {
+    // The longest header of a frame (RFC 8878, 3.1.1) with its magic number.
+    let mut head = [0; 18];
+    let len = head.len().min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+    file.read_exact_at(&mut head[..len], range.start)?;
+    let told = zstd::zstd_safe::get_frame_content_size(&head[..len]).ok().flatten();
+    Ok(told.and_then(|len| usize::try_from(len).ok()).unwrap_or(0))
 }
 
 fn decode(file: &File, range: &Range<u64>) -> io::Result<Option<String>> {

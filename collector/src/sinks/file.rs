@@ -70,6 +70,7 @@ struct FileSink {
 #[async_trait]
 impl Sink for FileSink {
     async fn deliver(&self, delivery: &Delivery, cx: &Context) -> Delivered {
+        let _memory = cx.memory(0).await;
         let object = delivery.object(cx).await;
         let path = self.root.join(&object.key);
         let written = cx.retry(Backoff::default(), None, || {

@@ -17,10 +17,11 @@ mod record;
 use super::endpoint::{self, Compression, Credentials, Endpoint, Tls};
 use super::parcel::{Batch, Described, Parcel, batch_rows};
 use super::resource;
-use super::shipper::{Answer, REFUSED, Refusal, Shipper, TOO_LARGE, Wire};
+use super::shipper::{self, Answer, REFUSED, Refusal, Shipper, TOO_LARGE, Wire};
 use super::{DeliveryError, Event, SetupError, Sink, SinkConfig};
 use crate::config::component::{Problem, Row, Settings, problem};
-use crate::config::{Request, options};
+use crate::config::{Config, Request, options};
+use crate::memory::Takes;
 use crate::template::Place;
 use ::http::{Method, StatusCode};
 use async_trait::async_trait;
@@ -150,6 +151,10 @@ impl Settings for HttpSettings {
 
 #[async_trait]
 impl SinkConfig for HttpSettings {
+    fn memory(&self, _config: &Config) -> Takes {
+        shipper::takes(&self.batch)
+    }
+
     async fn connect(&self, _name: &str) -> Result<Box<dyn Sink>, SetupError> {
         let endpoint = Endpoint::new(&self.tls, &self.auth, &self.headers, &self.header_files, false);
         let wire = HttpWire { endpoint, settings: self.clone() };

@@ -19,10 +19,11 @@ mod verdict;
 
 use super::endpoint::{self, Algorithm, Compression, Credentials, Endpoint, Tls};
 use super::parcel::{Batch, Described, Parcel, batch_rows};
-use super::shipper::{Answer, Shipper, Wire};
+use super::shipper::{self, Answer, Shipper, Wire};
 use super::{DeliveryError, Event, SetupError, Sink, SinkConfig};
 use crate::config::component::{Problem, Row, Settings, problem};
-use crate::config::{Request, options};
+use crate::config::{Config, Request, options};
+use crate::memory::Takes;
 use crate::template::Place;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -140,6 +141,10 @@ impl Settings for OtlpSettings {
 
 #[async_trait]
 impl SinkConfig for OtlpSettings {
+    fn memory(&self, _config: &Config) -> Takes {
+        shipper::takes(&self.batch)
+    }
+
     async fn connect(&self, _name: &str) -> Result<Box<dyn Sink>, SetupError> {
         let grpc = self.protocol == Protocol::Grpc;
         let endpoint = Endpoint::new(&self.tls, &self.auth, &self.headers, &self.header_files, grpc);

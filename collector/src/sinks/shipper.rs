@@ -12,11 +12,12 @@
 //!   may have begun or ended within a batch, single records are tried again before they are rejected.
 //! * A request has a key made of the segment's content and the numbers of its records: whatever is
 //!   sent again after a lost answer or a crash has the key it had before.
-//! * In memory, for each segment in flight: one frame of the spool, encoded, and one request.
+//! * In memory, for each segment in flight: what [`takes`] says, taken before anything is built.
 
 use super::parcel::{Batch, Described, Parcel};
 use super::{Context, Delivered, Delivery, DeliveryError, Event, Sink};
 use crate::config::Request;
+use crate::memory::Takes;
 use crate::template::Place;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -99,6 +100,12 @@ struct Pass {
     refused: Vec<(usize, Refusal)>,
     /// How many of `refused` came before the other end took anything at all.
     early: usize,
+}
+
+/// What one delivery takes: two frames as text and one encoded, which may be twice as long; a request
+/// as encoded records, as the frames they came from and as the body; a connection.
+pub fn takes(batch: &Batch) -> Takes {
+    Takes { frames: 4, bytes: 3 * batch.max_bytes.bytes() + (1 << 20), key: "batch.max_bytes" }
 }
 
 impl<W: Wire> Shipper<W> {
@@ -249,6 +256,7 @@ impl<W: Wire> Sink for Shipper<W> {
         let mut parcel = Parcel::new(0);
         let mut encoded = Vec::new();
         let mut frames = delivery.frames(cx).await;
+        let _memory = cx.memory(frames.largest()).await;
         while let Some(frame) = frames.next(cx).await {
             let frame = Arc::new(frame);
             let mut full = Vec::new();

@@ -12,6 +12,7 @@ use super::kubernetes_logs::{Framing, LinePolicy, Reader, Settings as ReaderSett
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, Span, options};
+use crate::memory::Reads;
 use crate::multiline::{self, MultilineSettings};
 use crate::stream::{Meta, Origin, Owner};
 use globset::{GlobSet, GlobSetBuilder};
@@ -63,6 +64,9 @@ pub struct FileSettings {
     /// What happens to longer ones.
     #[serde(default = "split")]
     pub max_line_policy: LinePolicy,
+    /// What records that are not complete yet may take, over all files.
+    #[serde(default = "held_bytes")]
+    pub max_held_bytes: ByteSize,
     /// Which lines belong together.
     #[serde(default)]
     pub multiline: MultilineSettings,
@@ -141,6 +145,10 @@ fn line_bytes() -> ByteSize {
     ByteSize::new(options::LINE_BYTES)
 }
 
+fn held_bytes() -> ByteSize {
+    ByteSize::new(options::HELD_BYTES)
+}
+
 fn split() -> LinePolicy {
     LinePolicy::Split
 }
@@ -173,6 +181,7 @@ impl Settings for FileSettings {
             ("glob_minimum_cooldown", span(options::GLOB_COOLDOWN), "Time between scans for new files"),
             ("max_line_bytes", size(options::LINE_BYTES), "Longest record"),
             ("max_line_policy", text("split"), "Longer records: `split` or `truncate`, as for `kubernetes_logs`"),
+            ("max_held_bytes", size(options::HELD_BYTES), "Memory for records that are not complete yet, over all files, as for `kubernetes_logs`"),
             ("rotate_wait", span(options::ROTATE_WAIT), "Quiet time after which the end of a rotated or deleted file is final"),
             ("about.namespace, .pod, .pod_uid, .container", none(), "Whose files they are, for a sidecar from the downward API: `pod = \"${POD_NAME}\"`. Part of the records' identity, as cluster and node are"),
             ("about.service, .host", none(), "`service.name` and `host.name` of the records"),
@@ -207,11 +216,25 @@ impl Settings for FileSettings {
             return Err(problem(format!("{key}.max_open_files"), "must be at least 1"));
         }
         within(&format!("{key}.max_line_bytes"), self.max_line_bytes, options::LINE_BYTES_RANGE)?;
+        if self.max_held_bytes.bytes() < self.max_line_bytes.bytes() {
+            let message = "must be at least max_line_bytes; raise it or lower max_line_bytes";
+            return Err(problem(format!("{key}.max_held_bytes"), message));
+        }
         self.multiline.check(key)
     }
 }
 
 impl SourceConfig for FileSettings {
+    fn memory(&self) -> Reads {
+        Reads {
+            record: self.max_line_bytes.bytes(),
+            record_key: "max_line_bytes",
+            held: self.max_held_bytes.bytes(),
+            files: options::OPEN_FILES,
+            ..Reads::default()
+        }
+    }
+
     fn run(&self, wiring: Wiring) {
         // Checked when the configuration was read.
         if let Some(reader) = self.reader(wiring) {
@@ -230,6 +253,7 @@ impl FileSettings {
             glob_minimum_cooldown: self.glob_minimum_cooldown,
             max_line_bytes: self.max_line_bytes,
             max_line_policy: self.max_line_policy,
+            max_held_bytes: self.max_held_bytes,
             multiline: self.multiline.clone(),
             rotate_wait: self.rotate_wait,
             max_read_bytes: self.max_read_bytes,

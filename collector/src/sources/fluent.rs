@@ -25,6 +25,7 @@ use super::received::{self, Intake};
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, options};
+use crate::memory::Reads;
 use handshake::{Handshake, Secrets};
 use message::Origin;
 use serde::{Deserialize, Serialize};
@@ -103,8 +104,14 @@ impl SourceConfig for FluentSettings {
         }
     }
 
+    fn memory(&self) -> Reads {
+        let record = self.max_request_bytes.bytes();
+        Reads { record, record_key: "max_request_bytes", pushed: true, ..Reads::default() }
+    }
+
     fn run(&self, wiring: Wiring) {
-        let (intake, arrivals) = Intake::new(&wiring.name, wiring.stop.clone(), wiring.metrics.clone());
+        let (intake, arrivals) =
+            Intake::new(&wiring.name, wiring.memory.pushed, wiring.stop.clone(), wiring.metrics.clone());
         let server = Server {
             settings: self.clone(),
             intake,

@@ -25,6 +25,7 @@ mod render;
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, Span, options};
+use crate::memory::Reads;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -153,6 +154,11 @@ impl SourceConfig for JournaldSettings {
         let default = PathBuf::from(discover::DIRECTORIES[0]);
         let directory = self.journal_directory.as_ref().unwrap_or(&default);
         vec![("journal_directory", directory.display().to_string())]
+    }
+
+    fn memory(&self) -> Reads {
+        let record = self.max_line_bytes.bytes();
+        Reads { record, record_key: "max_line_bytes", ..Reads::default() }
     }
 
     fn run(&self, wiring: Wiring) {

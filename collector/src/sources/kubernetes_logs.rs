@@ -30,6 +30,7 @@ use crate::config::component::{Problem, Row, problem, within};
 use crate::config::{self, ByteSize, Span, options};
 use crate::kubernetes::selection::{self, Peer, Selection, SelectionSettings};
 use crate::kubernetes::{ApiServer, Pods, Rules, Verdict};
+use crate::memory::Reads;
 use crate::multiline::{self, Multiline, MultilineSettings};
 use crate::position::{Advance, Fingerprint, Position};
 use crate::sources::{SourceConfig, Wiring};
@@ -61,6 +62,9 @@ const DAMAGED_AFTER: Duration = Duration::from_secs(60);
 /// A position is dropped this long after its file was last seen: longer than any pause between
 /// removing a log and its compressed copy appearing.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// What is kept about a pod.
+const POD_BYTES: usize = 1024;
 
 /// What happens to a record longer than `max_line_bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +200,17 @@ impl SourceConfig for Settings {
         vec![("pods_dir", self.pods_dir.display().to_string())]
     }
 
+    fn memory(&self) -> Reads {
+        Reads {
+            record: self.max_line_bytes.bytes(),
+            record_key: "max_line_bytes",
+            held: self.max_held_bytes.bytes(),
+            files: self.max_open_files,
+            bytes: self.metadata_max_pods * POD_BYTES,
+            ..Reads::default()
+        }
+    }
+
     fn run(&self, wiring: Wiring) {
         run(self.clone(), wiring);
     }
@@ -313,7 +328,7 @@ impl Reader {
             multiline: Arc::new(Multiline::new(settings.multiline.clone())),
             plain: framing.plain,
             encoding: framing.encoding,
-            held: Budget::new(settings.max_held_bytes.bytes()),
+            held: Budget::new(settings.max_held_bytes.bytes().min(wiring.memory.held)),
         };
         let mut generations = HashMap::new();
         for signs in wiring.positions.iter().map(|position| position.signs) {

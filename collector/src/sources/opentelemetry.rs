@@ -22,6 +22,7 @@ use super::received::{self, Intake, Push, Refused};
 use super::{SourceConfig, Wiring};
 use crate::config::component::{Problem, Row, Settings, problem, within};
 use crate::config::{ByteSize, options};
+use crate::memory::Reads;
 use arriving::Metered;
 use futures::Stream;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
@@ -117,8 +118,14 @@ impl SourceConfig for OpentelemetrySettings {
             .collect()
     }
 
+    fn memory(&self) -> Reads {
+        let record = self.max_request_bytes.bytes();
+        Reads { record, record_key: "max_request_bytes", pushed: true, ..Reads::default() }
+    }
+
     fn run(&self, wiring: Wiring) {
-        let (intake, arrivals) = Intake::new(&wiring.name, wiring.stop.clone(), wiring.metrics.clone());
+        let (intake, arrivals) =
+            Intake::new(&wiring.name, wiring.memory.pushed, wiring.stop.clone(), wiring.metrics.clone());
         let exporter = Exporter { intake, most: self.max_request_bytes.bytes() };
         let serving = serve(self.clone(), exporter, wiring.stop.clone(), wiring.progress.clone());
         let server = wiring.runtime.spawn(serving);

@@ -8,7 +8,7 @@
 //!
 //! Promises: [`Intake::deliver`] says yes only after the spool synced what it was given; pushes that
 //! wait at the same time share one sync. What all clients together have under way is bounded by
-//! [`IN_FLIGHT_BYTES`]; beyond it they are refused.
+//! [`IN_FLIGHT_BYTES`], less when memory is short ([`crate::memory`]); beyond it they are refused.
 //!
 //! A client that got no answer sends again. A push therefore names its streams by what it holds, so
 //! that the repeated one has the same identities and changes nothing downstream.
@@ -81,9 +81,9 @@ impl Push {
     }
 
     /// What it takes of the memory there is, roughly.
-    fn weight(&self) -> u32 {
+    fn weight(&self, most: usize) -> u32 {
         let bytes = self.records.len().saturating_mul(size_of::<Pushed>()).saturating_add(self.bytes);
-        u32::try_from(bytes.clamp(1, IN_FLIGHT_BYTES)).unwrap_or(u32::MAX)
+        u32::try_from(bytes.clamp(1, most.max(1))).unwrap_or(u32::MAX)
     }
 }
 
@@ -120,17 +120,23 @@ pub struct Intake {
     budget: Arc<Semaphore>,
     arriving: Arc<Semaphore>,
     stop: CancellationToken,
+    most: usize,
     metrics: Arc<Metrics>,
 }
 
 impl Intake {
-    /// The entrance and the end that [`receive`] takes.
-    pub fn new(source: &str, stop: CancellationToken, metrics: Arc<Metrics>) -> (Self, Arrivals) {
+    /// The entrance and the end that [`receive`] takes; at most so many bytes are under way.
+    pub fn new(
+        source: &str,
+        most: usize,
+        stop: CancellationToken,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Arrivals) {
         let (sender, arrivals) = mpsc::channel(QUEUE_PUSHES);
-        let budget = Arc::new(Semaphore::new(IN_FLIGHT_BYTES));
-        let arriving = Arc::new(Semaphore::new(ARRIVING_BYTES));
+        let budget = Arc::new(Semaphore::new(most));
+        let arriving = Arc::new(Semaphore::new(ARRIVING_BYTES.min(most)));
         let name = source.into();
-        (Self { name, sender, budget, arriving, stop, metrics }, Arrivals(arrivals))
+        (Self { name, sender, budget, arriving, stop, most, metrics }, Arrivals(arrivals))
     }
 
     /// Hands over a push and waits until it is durable. Dropping the future gives up the answer, not
@@ -140,7 +146,7 @@ impl Intake {
     /// When it is not durable, as far as is known.
     pub async fn deliver(&self, push: Push) -> Result<(), Refused> {
         let wait = async {
-            let held = self.budget.try_acquire_many(push.weight()).map_err(|_| Refused::Full)?;
+            let held = self.budget.try_acquire_many(push.weight(self.most)).map_err(|_| Refused::Full)?;
             self.store(push).await.inspect(|()| drop(held))
         };
         self.counted(tokio::time::timeout(DURABLE_WITHIN, wait).await.unwrap_or(Err(Refused::Full)))
@@ -152,7 +158,7 @@ impl Intake {
     /// When the spool did not keep it or the collector stops.
     #[cfg(feature = "forward")]
     pub async fn deliver_in_time(&self, push: Push) -> Result<(), Refused> {
-        let held = self.budget.acquire_many(push.weight()).await.map_err(|_| Refused::Stopping);
+        let held = self.budget.acquire_many(push.weight(self.most)).await.map_err(|_| Refused::Stopping);
         let stored = match held {
             Ok(_held) => self.store(push).await,
             Err(refused) => Err(refused),
@@ -166,7 +172,7 @@ impl Intake {
     /// When there is none for too long.
     #[cfg(feature = "forward")]
     pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let bytes = u32::try_from(bytes.min(ARRIVING_BYTES)).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes.min(ARRIVING_BYTES.min(self.most))).unwrap_or(u32::MAX);
         let wait = self.arriving.clone().acquire_many_owned(bytes);
         let room = tokio::time::timeout(DURABLE_WITHIN, wait).await;
         room.ok().and_then(Result::ok).ok_or(Refused::Full).inspect_err(|full| self.refuse(full.reason()))

@@ -8,6 +8,7 @@ use super::{SourceConfig, Wiring};
 use crate::batch::{Batch, Cut, Encoding, Record, Span};
 use crate::config::component::{Problem, Row, Settings, within};
 use crate::config::{ByteSize, options};
+use crate::memory::Reads;
 use crate::sources::received::{identity, time_of};
 use crate::stream::Stream;
 use logq_schemas::landing;
@@ -55,6 +56,11 @@ impl Settings for StdinSettings {
 impl SourceConfig for StdinSettings {
     fn exclusive(&self) -> Vec<(&'static str, String)> {
         vec![("type", "standard input".to_owned())]
+    }
+
+    fn memory(&self) -> Reads {
+        let record = self.max_line_bytes.bytes();
+        Reads { record, record_key: "max_line_bytes", ..Reads::default() }
     }
 
     fn run(&self, wiring: Wiring) {

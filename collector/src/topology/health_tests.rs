@@ -78,6 +78,10 @@ impl crate::config::component::Described for Panics {
 }
 
 impl crate::sources::SourceConfig for Panics {
+    fn memory(&self) -> crate::memory::Reads {
+        crate::memory::Reads::default()
+    }
+
     fn run(&self, _wiring: crate::sources::Wiring) {
         panic!("on purpose");
     }

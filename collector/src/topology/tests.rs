@@ -108,6 +108,7 @@ impl Collector {
             stop: CancellationToken::new(),
             progress: Arc::new(Progress::default()),
             metrics: metrics.clone(),
+            memory: crate::memory::Caps::default(),
         });
         let wiring = Wiring {
             input,

@@ -18,7 +18,7 @@ mod otlp_sink;
 mod program;
 #[cfg(any(feature = "forward", feature = "otlp"))]
 mod pushed;
-#[cfg(all(feature = "http", feature = "otlp"))]
+#[cfg(any(feature = "http", feature = "otlp"))]
 mod receiver;
 mod reference;
 mod stdin_source;

@@ -197,7 +197,12 @@ fn session(pieces: Vec<Vec<u8>>) -> (Vec<(u64, Vec<u8>)>, Vec<Value>, Result<(),
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        let (intake, mut arrivals) = Intake::new("in", stop.clone(), Arc::new(Metrics::default()));
+        let (intake, mut arrivals) = Intake::new(
+            "in",
+            crate::sources::received::IN_FLIGHT_BYTES,
+            stop.clone(),
+            Arc::new(Metrics::default()),
+        );
         let (mut client, server) = tokio::io::duplex(64);
         let serve = async move { Session::new(server, intake, stop).run(origin()).await };
         let talk = async move {

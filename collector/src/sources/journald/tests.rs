@@ -77,6 +77,7 @@ impl Bench {
             stop: CancellationToken::new(),
             progress: Arc::new(Progress::default()),
             metrics: metrics.clone(),
+            memory: crate::memory::Caps::default(),
             runtime: runtime.handle().clone(),
         };
         let settings = JournaldSettings { journal_directory: Some(dir.to_owned()), ..settings.clone() };

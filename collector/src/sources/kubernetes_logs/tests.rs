@@ -45,6 +45,7 @@ fn reader(
     fs::create_dir_all(root.join("data")).unwrap();
     let wiring = Wiring {
         name: "s".into(),
+        memory: crate::memory::Caps::default(),
         cluster: String::new(),
         node: "n".into(),
         data_dir: root.join("data"),
