@@ -71,7 +71,6 @@ pub struct Push {
 
 impl Push {
     /// Adds what another push holds.
-    #[cfg(feature = "forward")]
     pub fn append(&mut self, other: Self) {
         let first = self.streams.len();
         self.streams.extend(other.streams);
@@ -150,7 +149,6 @@ impl Intake {
     ///
     /// # Errors
     /// When the spool did not keep it or the collector stops.
-    #[cfg(feature = "forward")]
     pub async fn deliver_in_time(&self, push: Push) -> Result<(), Refused> {
         let held = self.budget.acquire_many(push.weight()).await.map_err(|_| Refused::Stopping);
         let stored = match held {
@@ -164,7 +162,6 @@ impl Intake {
     ///
     /// # Errors
     /// When there is none for too long.
-    #[cfg(feature = "forward")]
     pub async fn room(&self, bytes: usize) -> Result<tokio::sync::OwnedSemaphorePermit, Refused> {
         let bytes = u32::try_from(bytes.min(ARRIVING_BYTES)).unwrap_or(u32::MAX);
         let wait = self.arriving.clone().acquire_many_owned(bytes);
@@ -173,7 +170,6 @@ impl Intake {
     }
 
     /// Room for as many bytes if there is any at once.
-    #[cfg(feature = "otlp")]
     pub fn try_room(&self, bytes: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.arriving.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
