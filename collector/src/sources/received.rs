@@ -21,7 +21,7 @@ use crate::stream::Stream;
 use logq_schemas::landing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Pushes between the listeners and the source's thread: enough to share one sync, few enough to
@@ -71,7 +71,6 @@ pub struct Push {
 
 impl Push {
     /// Adds what another push holds.
-    #[cfg(feature = "forward")]
     pub fn append(&mut self, other: Self) {
         let first = self.streams.len();
         self.streams.extend(other.streams);
@@ -156,7 +155,6 @@ impl Intake {
     ///
     /// # Errors
     /// When the spool did not keep it or the collector stops.
-    #[cfg(feature = "forward")]
     pub async fn deliver_in_time(&self, push: Push) -> Result<(), Refused> {
         let held = self.budget.acquire_many(push.weight(self.most)).await.map_err(|_| Refused::Stopping);
         let stored = match held {
@@ -171,7 +169,7 @@ impl Intake {
     /// # Errors
     /// When there is none for too long.
     #[cfg(feature = "forward")]
-    pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+    pub async fn room(&self, bytes: usize) -> Result<tokio::sync::OwnedSemaphorePermit, Refused> {
         let bytes = u32::try_from(bytes.min(ARRIVING_BYTES.min(self.most))).unwrap_or(u32::MAX);
         let wait = self.arriving.clone().acquire_many_owned(bytes);
         let room = tokio::time::timeout(DURABLE_WITHIN, wait).await;
@@ -179,8 +177,7 @@ impl Intake {
     }
 
     /// Room for as many bytes if there is any at once.
-    #[cfg(feature = "otlp")]
-    pub fn try_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub fn try_room(&self, bytes: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.arriving.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 

@@ -192,8 +192,11 @@ fn only_who_knows_key_and_password_is_let_in() {
     assert!(handshake.pong(&encode(&"PING".into()), "us").is_err());
 }
 
+/// Offset and body of a record.
+type Stored = (u64, Vec<u8>);
+
 /// Sends `pieces` to a session; what arrived in order, what the client was answered, how it ended.
-fn session(pieces: Vec<Vec<u8>>) -> (Vec<(u64, Vec<u8>)>, Vec<Value>, Result<(), Ended>) {
+fn session(pieces: Vec<Vec<u8>>) -> (Vec<Stored>, Vec<Value>, Result<(), Ended>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stop = CancellationToken::new();
