@@ -90,7 +90,7 @@ const OWN: &[Column] = &[
         "file",
         Kind::Text,
         "log.file.path",
-        "Source file when it was first read; its name alone for a container's.",
+        "Source file when it was first read; null for a container's, which pod, container and restart count name.",
     ),
     optional(
         "resource",

@@ -7,6 +7,7 @@
 //! several whole lines also ends when nothing came for its timeout.
 
 mod group;
+mod options;
 mod part;
 
 use super::{cri, docker};
@@ -16,6 +17,7 @@ use crate::multiline::Rules;
 use crate::position::{Open, Position};
 use crate::stream::Stdio;
 use group::Group;
+pub use options::Options;
 use part::{Part, Partial, Text};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,47 +27,6 @@ const NO_TIME: &str = "1970-01-01T00:00:00Z";
 
 /// A buffer larger than this is given back after an oversized record.
 const KEEP_BYTES: usize = 64 * 1024;
-
-/// How lines become records.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Longest record in bytes.
-    pub max: usize,
-    /// What is beyond it is dropped and counted, instead of delivered in pieces.
-    pub truncate: bool,
-    /// Which whole lines belong together.
-    pub rules: Option<Arc<Rules>>,
-    /// Time after which a record of several lines is complete.
-    pub timeout: Duration,
-    /// Most bytes of such a record.
-    pub group_bytes: usize,
-    /// Most lines of such a record.
-    pub group_lines: usize,
-    /// Lines are the application's own: no time, no stream, no parts.
-    pub plain: bool,
-    /// What records that are not complete yet may take, over all files of the source.
-    pub held: Arc<Budget>,
-    /// Records of standard output, of standard error, are skipped and counted.
-    pub skip: [bool; 2],
-}
-
-impl From<usize> for Options {
-    /// Pieces of at most `max` bytes, every line on its own.
-    fn from(max: usize) -> Self {
-        let timeout = Duration::from_secs(1);
-        Self {
-            max,
-            truncate: false,
-            rules: None,
-            timeout,
-            group_bytes: max,
-            group_lines: 1_000,
-            plain: false,
-            held: Budget::new(usize::MAX),
-            skip: [false; 2],
-        }
-    }
-}
 
 /// What was noticed while assembling; added to metrics per batch, not per line.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -231,12 +231,13 @@ fn put_origin(rows: &mut Rows, origin: &Origin) {
         (SERVICE, &stream.service),
         (HOST, &stream.host),
         (WORKLOAD, &stream.workload),
-        (FILE, &stream.file),
     ] {
         if !value.is_empty() {
             rows.text(column, value);
         }
     }
+    // A container's is a mere name, and another one after a rotation: which file is said by the rest.
+    rows.text_if(FILE, Some(stream.file.as_str()).filter(|file| file.starts_with('/')));
     rows.text_if(ACTOR, origin.actor.as_deref());
     rows.text_if(LABELS, origin.labels.as_deref());
     rows.text_if(RESOURCE, origin.resource.as_deref());
