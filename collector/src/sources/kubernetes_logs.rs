@@ -13,8 +13,9 @@
 //! `F` line as long as the file can still be written to.
 //!
 //! One thread serves all files in turn, at most `max_read_bytes` each, so that a busy container
-//! can't starve the others: those that waited longest come first, and `rate_limit` paces each. Files without news are looked at ever less often, at least every
-//! second; directories are scanned when a kernel watch reports a change, and now and then anyway.
+//! can't starve the others: those that waited longest come first, and `rate_limit` paces each. Files
+//! without news are looked at ever less often, after half a minute every other second; directories
+//! are scanned when a kernel watch reports a change, and now and then anyway.
 
 pub mod cri;
 mod decide;
@@ -50,8 +51,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Shortest time between looks at one file: bounds latency and idle cost at once.
 const LOOK_MIN: Duration = Duration::from_millis(25);
-/// Longest time between looks at a file without news; one `fstat` per second and file.
-const LOOK_MAX: Duration = Duration::from_secs(1);
+/// Longest time between looks at a file without news: one `fstat` each time, which is most of what idle
+/// files cost.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 /// Longest pause between turns while nothing is due: how late a new file may be noticed.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Time between scans while every directory is watched and nothing waits for a decision. Only for
