@@ -116,6 +116,8 @@ pub(crate) struct Reader {
     last_scan: Instant,
     /// When all quiet files are looked at again.
     next_round: Instant,
+    /// When the last file that `rate_limit` holds up is read on.
+    paced: Instant,
     /// Files that were empty at the last scan, and when to look at them again.
     empty: Vec<PathBuf>,
     next_empty: Instant,
@@ -189,6 +191,7 @@ impl Reader {
             next_scan: now,
             last_scan: now,
             next_round: now,
+            paced: now.checked_sub(SCAN_IDLE).unwrap_or(now),
             empty: Vec::new(),
             next_empty: now,
             undecided: false,
@@ -271,7 +274,9 @@ impl Reader {
         if self.opened.is_some_and(|opened| opened.elapsed() >= timeout) {
             self.flush();
         }
-        let waiting = self.files.values().any(Tail::holds_back_final) || self.is_waiting();
+        // A file that is held up has its next turn a moment after it is due.
+        let paced = Instant::now() <= self.paced + PAUSE_MAX;
+        let waiting = paced || self.files.values().any(Tail::holds_back_final) || self.is_waiting();
         self.wiring.progress.set_idle(!busy && self.opened.is_none() && !waiting);
         if !busy {
             // The stop signal unparks this thread early.
@@ -296,6 +301,9 @@ impl Reader {
                 let rate = self.settings.rate_limit.and_then(|rate| u32::try_from(rate.bytes()).ok());
                 let pause = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(bytes) / rate);
                 file.next_look = Instant::now() + pause;
+                if !pause.is_zero() {
+                    self.paced = self.paced.max(file.next_look);
+                }
                 self.touch(key);
                 pause.is_zero()
             }

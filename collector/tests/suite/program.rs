@@ -319,3 +319,16 @@ fn g1_g2_reloads_lose_and_double_nothing() {
     assert!(log.matches("new configuration taken over").count() >= 7, "{log}");
     assert_eq!(log.matches("can't be used; going on as before").count(), 4, "{log}");
 }
+
+/// The bench waits half a second for news; the pauses of a paced file are longer.
+#[test]
+fn a_paced_file_is_read_to_its_end_before_the_collector_is_idle() {
+    let bench = Bench::of(
+        "[sources.in]\ntype = \"file\"\ninclude = [\"{root}/app.log\"]\nrate_limit = \"4KiB\"\n[sinks.out]inputs = [\"in\"]\n",
+    );
+    let lines: Vec<String> = (0..160).map(|n| format!("{n:03} {}", "x".repeat(76))).collect();
+    fs::write(bench.root.join("app.log"), lines.join("\n") + "\n").unwrap();
+    let output = bench.run_until_idle();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(bench.delivered().len(), lines.len());
+}
