@@ -2,6 +2,7 @@
 //! later code sees.
 
 use crate::formats::Limits;
+use chrono::Days;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,9 @@ pub struct Config {
     /// Most stored bytes in one batch: they are held in memory together. 32 MiB of gzip is about
     /// 280 MB of CloudTrail JSON. A single larger object makes a batch of its own.
     pub batch_stored_bytes_max: u64,
+    /// How far back `run` remembers the objects it took in, by the day of their arrival; `None` is for
+    /// ever. SQS keeps a message for 14 days at most and CloudTrail delivers again for 30 days.
+    pub ledger_days: Option<Days>,
     /// Rows are sorted and written as a file when a table's rows reach this size in memory. Sorting
     /// needs as much again, so the peak stays under half a GiB.
     pub file_memory_bytes_max: usize,
@@ -40,6 +44,7 @@ impl Default for Config {
             commit_interval: Duration::from_secs(30),
             batch_objects_max: 1_000,
             batch_stored_bytes_max: 32 << 20,
+            ledger_days: Some(Days::new(35)),
             file_memory_bytes_max: 192 << 20,
             settle: Duration::from_millis(500),
             poll_interval: Duration::from_secs(1),
@@ -57,6 +62,7 @@ pub struct RawConfig {
     commit_interval: Option<String>,
     batch_objects_max: Option<usize>,
     batch_stored_bytes_max: Option<u64>,
+    ledger_days: Option<u32>,
     file_memory_bytes_max: Option<usize>,
     settle: Option<String>,
     poll_interval: Option<String>,
@@ -132,6 +138,7 @@ impl TryFrom<RawConfig> for Config {
                 base.batch_objects_max,
             )?,
             batch_stored_bytes_max: raw.batch_stored_bytes_max.unwrap_or(base.batch_stored_bytes_max),
+            ledger_days: raw.ledger_days.map_or(base.ledger_days, |days| Some(Days::new(days.into()))),
             file_memory_bytes_max: at_least_one(
                 "file_memory_bytes_max",
                 raw.file_memory_bytes_max,

@@ -34,7 +34,7 @@ pub use seen::Seen;
 pub use logq_schemas::text::{address, json, time};
 
 use arrow::array::RecordBatch;
-use inflate::Window;
+use inflate::{Source, Window};
 use intake::Intake;
 use logq_schemas::{Reason, Table};
 use sniff::Shape;
@@ -192,7 +192,30 @@ pub struct Report {
 /// `seen` carries the records of earlier objects of the run; call [`Seen::clear`] before the same
 /// objects are read again.
 pub fn read(object: &Object<'_>, context: &Context<'_>, seen: &mut Seen, output: &mut impl Output) -> Report {
-    let mut window = Window::open(object.bytes, context.limits.object_bytes_max);
+    let window = Window::open(object.bytes, context.limits.object_bytes_max);
+    read_window(window, object, context, seen, output)
+}
+
+/// As [`read`], of an object whose bytes are in a file because they are too many for memory;
+/// `object.bytes` is empty.
+pub fn read_file(
+    stored: Source<'_>,
+    object: &Object<'_>,
+    context: &Context<'_>,
+    seen: &mut Seen,
+    output: &mut impl Output,
+) -> Report {
+    let window = Window::stream(stored, context.limits.object_bytes_max);
+    read_window(window, object, context, seen, output)
+}
+
+fn read_window(
+    mut window: Window<'_>,
+    object: &Object<'_>,
+    context: &Context<'_>,
+    seen: &mut Seen,
+    output: &mut impl Output,
+) -> Report {
     window.more();
     let mut intake = Intake::new(object, context, output);
     let shape = sniff::shape(&window, object);

@@ -1,13 +1,17 @@
 //! The ledger: which input objects are in the lake already.
 //!
 //! It is the table `ingest` plus the claims that `ingest` does not hold yet, kept in memory as 128-bit
-//! hashes: 32 bytes an object, so 10 million objects take 320 MB.
+//! hashes: 32 bytes an object, so 10 million objects take 320 MB. A processor that runs for years keeps
+//! the objects taken in during the last weeks only ([`Config::ledger_days`](crate::config::Config)): an
+//! older one that comes again is found by the seal, which leaves one row per `event_uid`.
 
 use crate::claims::ClaimedObject;
 use crate::lake::read::{ReadError, data_files, read_columns};
 use crate::lake::table::LakeTable;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use chrono::NaiveDate;
+use logq_schemas::Table;
 use std::collections::HashSet;
 use twox_hash::XxHash3_128;
 
@@ -19,14 +23,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads the table `ingest`.
+    /// Reads the table `ingest`: all of it, or what was taken in on `since` and later.
     ///
     /// # Errors
     /// When the table's log or a data file cannot be read.
-    pub async fn load(ingest: &LakeTable) -> Result<Ledger, ReadError> {
+    pub async fn load(ingest: &LakeTable, since: Option<NaiveDate>) -> Result<Ledger, ReadError> {
         let mut ledger = Ledger::default();
         let columns = ["object_id", "location", "stored_bytes", "last_modified", "etag"];
         for file in data_files(ingest)? {
+            if since.is_some_and(|since| day_of(file.path.as_ref()).is_some_and(|day| day < since)) {
+                continue;
+            }
             for rows in read_columns(ingest, &file, &columns).await? {
                 ledger.add_rows(&rows);
             }
@@ -85,6 +92,12 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.contents.is_empty()
     }
+}
+
+/// The day in the path of a data file.
+fn day_of(path: &str) -> Option<NaiveDate> {
+    let (_, rest) = path.split_once(Table::PARTITION)?;
+    rest.strip_prefix('=')?.split('/').next()?.parse().ok()
 }
 
 fn hash(bytes: &[u8]) -> u128 {

@@ -20,3 +20,4 @@ pub mod ledger;
 pub mod metrics;
 pub mod pipeline;
 pub mod storage;
+pub mod stored;

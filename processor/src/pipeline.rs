@@ -16,14 +16,13 @@ use crate::lake::write::{DataFile, WriteError, batch_of};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::storage::{Candidate, Inputs, Lake, Place, StorageError};
+use crate::stored::{Room, Stored};
 use arrow::array::{Array, AsArray};
-use bytes::Bytes;
 use deltalake::kernel::Add;
 use deltalake::{DeltaTableError, Path};
 use futures::StreamExt;
 use logq_schemas::{Table, tables};
 use object_store::ObjectStoreExt;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
@@ -173,7 +172,7 @@ pub struct Processor {
 }
 
 /// An input object in memory. `None` when an interrupted batch's object is gone.
-type Loaded = (ClaimedObject, Option<Bytes>);
+type Loaded = (ClaimedObject, Option<Stored>);
 
 impl Processor {
     /// Opens the lake, takes the shard, and finishes the shard's interrupted batches.
@@ -231,7 +230,11 @@ impl Processor {
         }
         let (claims, found) = Claims::open(&self.lake, &self.config.shard).await?;
         self.claims = claims;
-        self.ledger = Ledger::load(self.table(&tables::ingest::TABLE)).await?;
+        let since = self.config.ledger_days.map(|days| {
+            let today = chrono::Utc::now().date_naive();
+            today.checked_sub_days(days).unwrap_or_default()
+        });
+        self.ledger = Ledger::load(self.table(&tables::ingest::TABLE), since).await?;
         let done = self.applied(&tables::ingest::TABLE).await?;
         let (open, closed): (Vec<Claim>, Vec<Claim>) =
             found.into_iter().partition(|claim| claim.shard == self.config.shard && claim.sequence > done);
@@ -348,11 +351,12 @@ impl Processor {
     }
 
     async fn load(&self, candidates: Vec<Candidate>, unreadable: &mut Vec<Unreadable>) -> Vec<Loaded> {
+        let room = self.room();
         let mut reads = futures::stream::iter(candidates)
             .map(|candidate| {
-                let inputs = self.inputs.clone();
+                let room = &room;
                 async move {
-                    let read = inputs.read(&candidate.place).await;
+                    let read = self.read(&candidate.place, room).await;
                     (candidate, read)
                 }
             })
@@ -360,15 +364,15 @@ impl Processor {
         let mut loaded = Vec::new();
         while let Some((candidate, read)) = reads.next().await {
             match read {
-                Ok(bytes) => {
+                Ok((stored, object_id)) => {
                     let object = ClaimedObject {
                         location: candidate.place.location(),
-                        object_id: object_id(&bytes),
-                        stored_bytes: bytes.len() as u64,
+                        object_id,
+                        stored_bytes: stored.len(),
                         last_modified: candidate.last_modified,
                         etag: candidate.etag,
                     };
-                    loaded.push((object, Some(bytes)));
+                    loaded.push((object, Some(stored)));
                 }
                 Err(error) => unreadable.push(Unreadable { place: candidate.place, error }),
             }
@@ -376,13 +380,33 @@ impl Processor {
         loaded
     }
 
+    /// What the objects of a batch may hold in memory. Sizes that a notification did not say may add up
+    /// to more than a batch; the surplus goes to files.
+    fn room(&self) -> Room {
+        Room::new(self.config.batch_stored_bytes_max)
+    }
+
+    /// An object and its identity.
+    async fn read(&self, place: &Place, room: &Room) -> Result<(Stored, String), StorageError> {
+        let stored = self.inputs.read(place, room).await?;
+        let identified = match stored {
+            Stored::Memory(_) => stored.object_id().map(|object_id| (stored, object_id)),
+            Stored::File { .. } => {
+                let work = move || stored.object_id().map(|object_id| (stored, object_id));
+                tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.into()))
+            }
+        };
+        identified.map_err(|source| StorageError::Read { location: place.location(), source })
+    }
+
     /// Reads the objects of an interrupted batch again. One that is gone or has other content now is
     /// carried on without bytes; one that is only out of reach stops the recovery.
     async fn load_claimed(&self, claim: &Claim) -> Result<Vec<Loaded>, PipelineError> {
         let mut loaded = Vec::with_capacity(claim.objects.len());
+        let room = self.room();
         for object in &claim.objects {
-            let bytes = match self.inputs.read(&Place::from_location(&object.location)).await {
-                Ok(bytes) if object_id(&bytes) == object.object_id => Some(bytes),
+            let bytes = match self.read(&Place::from_location(&object.location), &room).await {
+                Ok((stored, object_id)) if object_id == object.object_id => Some(stored),
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error.into()),
@@ -489,12 +513,6 @@ impl Processor {
         };
         Ok((file.table.name, add))
     }
-}
-
-/// 32 hex digits of the SHA-256 of the stored bytes.
-pub fn object_id(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One process per shard of a local lake. On S3 the claims alone decide, and the operator gives each

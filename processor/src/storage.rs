@@ -5,13 +5,16 @@
 //! are resolved by the table format's own store factory, so that tables, claims and inputs use one
 //! set of credentials.
 
+use crate::stored::{Room, Stored};
 use bytes::Bytes;
 use deltalake::logstore::{StorageConfig, logstore_for};
 use deltalake::{ObjectStore, ObjectStoreError, Path};
+use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::io::AsyncWriteExt;
 use url::Url;
 
 /// A shared object store.
@@ -57,6 +60,17 @@ pub enum StorageError {
     Read {
         /// The file.
         location: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A large object cannot be put aside.
+    #[error(
+        "cannot keep a large object in {}: make room there, or name another folder in TMPDIR",
+        folder.display()
+    )]
+    Temporary {
+        /// The folder.
+        folder: PathBuf,
         /// The system's answer.
         source: std::io::Error,
     },
@@ -253,22 +267,40 @@ impl Inputs {
         Ok(store)
     }
 
-    /// The object's bytes as stored.
+    /// The object's bytes as stored: in memory while `room` lasts, else in a file.
     ///
     /// # Errors
     /// When it is gone or cannot be read; [`StorageError::is_not_found`] tells which.
-    pub async fn read(&self, place: &Place) -> Result<Bytes, StorageError> {
+    pub async fn read(&self, place: &Place, room: &Room) -> Result<Stored, StorageError> {
         match place {
             Place::File(path) => {
-                let read = tokio::fs::read(path).await;
-                read.map(Bytes::from)
-                    .map_err(|source| StorageError::Read { location: place.location(), source })
+                let failed = |source| StorageError::Read { location: place.location(), source };
+                let file = tokio::fs::File::open(path).await.map_err(failed)?;
+                let bytes = file.metadata().await.map_err(failed)?.len();
+                if !room.take(bytes) {
+                    return Ok(Stored::File { file: file.into_std().await, bytes });
+                }
+                drop(file);
+                Ok(Stored::Memory(tokio::fs::read(path).await.map_err(failed)?.into()))
             }
             Place::Bucket { bucket, key } => {
                 let store = self.bucket(bucket).await?;
                 let path = Path::parse(key).unwrap_or_else(|_| Path::from(key.as_str()));
                 let request = |source| StorageError::Request { location: place.location(), source };
-                store.get(&path).await.map_err(request)?.bytes().await.map_err(request)
+                let answer = store.get(&path).await.map_err(request)?;
+                if room.take(answer.meta.size) {
+                    return Ok(Stored::Memory(answer.bytes().await.map_err(request)?));
+                }
+                let mut parts = answer.into_stream();
+                let temporary = |source| StorageError::Temporary { folder: std::env::temp_dir(), source };
+                let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(temporary)?);
+                let mut bytes = 0;
+                while let Some(part) = parts.try_next().await.map_err(request)? {
+                    file.write_all(&part).await.map_err(temporary)?;
+                    bytes += part.len() as u64;
+                }
+                file.flush().await.map_err(temporary)?;
+                Ok(Stored::File { file: file.into_std().await, bytes })
             }
         }
     }

@@ -14,7 +14,9 @@ use std::time::Instant;
 /// Lists, takes in batch by batch, prints the summary.
 pub(super) async fn run(arguments: OnceArgs) -> Result<u8> {
     let started = Instant::now();
-    let config = arguments.common.config()?;
+    let mut config = arguments.common.config()?;
+    // Old input may be given again after years: all of the ledger counts.
+    config.ledger_days = None;
     let lake = Lake::open(&arguments.common.lake).await?;
     let directory = lake.directory();
     let excluded: Vec<_> =

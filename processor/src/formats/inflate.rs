@@ -5,20 +5,57 @@
 //! is compressed), or nothing of the kind. A UTF-8 byte order mark is skipped, UTF-16 with a byte
 //! order mark becomes UTF-8.
 //!
-//! The window grows only as far as its reader asks, and reading stops at a total limit. Damage does
+//! A single gzip member of moderate size is inflated in one call (`whole`); everything else streams.
+//! The window then grows only as far as its reader asks, and reading stops at a total limit. Damage does
 //! not fail the read: whatever was decompressed before it is handed out, and [`Window::damage`] then
 //! says what happened.
 
 mod gzip;
+mod whole;
 
 use gzip::Gzip;
 use logq_schemas::Reason;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 /// How much is decompressed per call at least: large enough to amortise, small enough for caches.
 const CHUNK: usize = 256 << 10;
 /// Size of a single read. What a decoder loses when it fails inside one call is bounded by it.
 const STEP: usize = 16 << 10;
+
+/// The stored bytes of an object: in memory, or in a file where they are too many.
+#[derive(Debug)]
+pub enum Source<'a> {
+    /// All of them.
+    Memory(&'a [u8]),
+    /// A file that stands at its start, and how much of it counts.
+    File(BufReader<io::Take<&'a File>>),
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::Memory(bytes) => bytes.read(out),
+            Source::File(file) => file.read(out),
+        }
+    }
+}
+
+impl BufRead for Source<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Source::Memory(bytes) => bytes.fill_buf(),
+            Source::File(file) => file.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        match self {
+            Source::Memory(memory) => memory.consume(bytes),
+            Source::File(file) => file.consume(bytes),
+        }
+    }
+}
 
 /// Why the decompressed text ends where it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +68,7 @@ pub struct Damage {
 
 /// The unread part of the decompressed object.
 pub struct Window<'a> {
-    source: Decoder<BufReader<Decoder<&'a [u8]>>>,
+    source: Decoder<BufReader<Decoder<Source<'a>>>>,
     compressed: bool,
     buffer: Vec<u8>,
     start: usize,
@@ -41,15 +78,29 @@ pub struct Window<'a> {
     ended: bool,
     damage: Option<Damage>,
     wide: Option<Wide>,
+    /// The whole object, where it could be inflated at once.
+    whole: Option<Vec<u8>>,
     opened: bool,
 }
 
 impl<'a> Window<'a> {
     /// Opens stored bytes; at most `limit` decompressed bytes are handed out.
     pub fn open(stored: &'a [u8], limit: u64) -> Self {
+        let whole = match Magic::of(stored) {
+            Some(Magic::Gzip) => whole::inflate(stored, limit),
+            _ => None,
+        };
+        if whole.is_some() {
+            return Self { whole, ..Self::over(Decoder::Ended, true, None, limit) };
+        }
+        Self::stream(Source::Memory(stored), limit)
+    }
+
+    /// Opens stored bytes wherever they are; never holds all of them.
+    pub fn stream(stored: Source<'a>, limit: u64) -> Self {
         let (inner, outer_layer, mut damage) = match Decoder::detect(stored) {
             Ok((decoder, layer)) => (decoder, layer, None),
-            Err(error) => (Decoder::Plain(&[][..]), true, Some(damage_of(&error, 0))),
+            Err(error) => (Decoder::Ended, true, Some(damage_of(&error, 0))),
         };
         let mut inner = BufReader::with_capacity(CHUNK, inner);
         // A failure here is met again by the first read.
@@ -61,9 +112,18 @@ impl<'a> Window<'a> {
                 Decoder::Ended
             }
         };
+        Self::over(source, outer_layer, damage, limit)
+    }
+
+    fn over(
+        source: Decoder<BufReader<Decoder<Source<'a>>>>,
+        compressed: bool,
+        damage: Option<Damage>,
+        limit: u64,
+    ) -> Self {
         Self {
             source,
-            compressed: outer_layer,
+            compressed,
             buffer: Vec::new(),
             start: 0,
             offset: 0,
@@ -72,6 +132,7 @@ impl<'a> Window<'a> {
             ended: damage.is_some(),
             damage,
             wide: None,
+            whole: None,
             opened: false,
         }
     }
@@ -124,6 +185,11 @@ impl<'a> Window<'a> {
         }
         let before = self.buffer.len();
         let wanted = before + before.max(CHUNK);
+        if let Some(whole) = self.whole.take() {
+            self.inflated = whole.len() as u64;
+            self.buffer = whole;
+            self.ended = true;
+        }
         while self.buffer.len() < wanted && !self.ended {
             self.step();
         }
@@ -203,6 +269,9 @@ fn damage_of(error: &io::Error, inflated: u64) -> Damage {
             "compressed stream ends early after {inflated} decompressed bytes; fetch or upload the object again, then replay it"
         );
         Damage { reason: Reason::TruncatedCompression, message }
+    } else if error.raw_os_error().is_some() {
+        let message = format!("cannot read on after {inflated} decompressed bytes ({error}); replay the object");
+        Damage { reason: Reason::CorruptCompression, message }
     } else {
         let message = format!(
             "compressed stream is damaged after {inflated} decompressed bytes ({error}); fetch or upload the object again, then replay it"
@@ -286,9 +355,9 @@ enum Decoder<R: BufRead> {
     Ended,
 }
 
-impl<'a> Decoder<&'a [u8]> {
-    fn detect(stored: &'a [u8]) -> io::Result<(Self, bool)> {
-        let magic = Magic::of(stored);
+impl<'a> Decoder<Source<'a>> {
+    fn detect(mut stored: Source<'a>) -> io::Result<(Self, bool)> {
+        let magic = Magic::of(stored.fill_buf()?);
         Ok((Self::with(stored, magic)?, magic.is_some()))
     }
 }

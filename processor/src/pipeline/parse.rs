@@ -1,10 +1,12 @@
 //! The CPU side of a batch: stored bytes in, data files out. Runs on a blocking thread.
 
 use super::{Loaded, PipelineError, Summary};
-use crate::claims::Claim;
+use crate::claims::{Claim, ClaimedObject};
 use crate::formats::{self, Context, Counts, FormatKind, Limits, Object, Output, Rejected, Report, Seen};
 use crate::lake::bookkeeping::{IngestRow, RejectedRow, ingest_batch, rejected_batch};
 use crate::lake::write::{BatchWriter, DataFile, WriteError};
+use crate::storage::StorageError;
+use crate::stored::Stored;
 use arrow::array::RecordBatch;
 use logq_schemas::{Reason, Table, tables};
 use tokio::sync::mpsc::Sender;
@@ -84,11 +86,9 @@ impl Job {
                 object_id: object.object_id.clone(),
             };
             let report = match bytes {
-                Some(bytes) => {
-                    let input =
-                        Object { location: &object.location, object_id: &object.object_id, bytes: &bytes };
+                Some(stored) => {
                     let context = Context { ingest_time: self.claim.claimed_at, limits: &self.limits };
-                    formats::read(&input, &context, &mut self.seen, &mut sorter)
+                    read(&object, &stored, &context, &mut self.seen, &mut sorter)?
                 }
                 None => missing(&mut sorter),
             };
@@ -110,6 +110,22 @@ impl Job {
         writer.finish()?;
         Ok((summary, self.seen))
     }
+}
+
+fn read(
+    object: &ClaimedObject,
+    stored: &Stored,
+    context: &Context<'_>,
+    seen: &mut Seen,
+    output: &mut impl Output,
+) -> Result<Report, PipelineError> {
+    let bytes: &[u8] = if let Stored::Memory(bytes) = stored { bytes } else { &[] };
+    let input = Object { location: &object.location, object_id: &object.object_id, bytes };
+    if matches!(stored, Stored::Memory(_)) {
+        return Ok(formats::read(&input, context, seen, output));
+    }
+    let failed = |source| StorageError::Read { location: object.location.clone(), source };
+    Ok(formats::read_file(stored.source().map_err(failed)?, &input, context, seen, output))
 }
 
 /// An object of an interrupted batch that can no longer be read: one rejected row stands for it.

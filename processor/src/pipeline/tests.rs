@@ -48,7 +48,7 @@ impl Bench {
 }
 
 /// Claims, parses and stores a batch and stops before the commits; gives the files by table.
-async fn store_without_commit(processor: &mut Processor, candidates: Vec<Candidate>) -> (Claim, Stored) {
+async fn store_without_commit(processor: &mut Processor, candidates: Vec<Candidate>) -> (Claim, Files) {
     let objects = processor.load(candidates, &mut Vec::new()).await;
     let claimed: Vec<ClaimedObject> = objects.iter().map(|(object, _)| object.clone()).collect();
     let Ok(Attempt::Claimed(claim)) = processor.claims.claim(&claimed, -1, 1_000_000).await else {
@@ -68,7 +68,7 @@ async fn store_without_commit(processor: &mut Processor, candidates: Vec<Candida
     (claim, files)
 }
 
-type Stored = HashMap<&'static str, Vec<Add>>;
+type Files = HashMap<&'static str, Vec<Add>>;
 
 #[tokio::test]
 async fn g5_rows_appear_with_their_commit_only() {
@@ -152,6 +152,31 @@ async fn g4_an_event_delivered_in_two_objects_is_stored_once_even_across_a_resta
     let outcome = processor.take_in(second).await.expect("works");
     assert_eq!((outcome.summary.rows["cloudtrail"], outcome.summary.duplicates), (1, 2));
     assert_eq!(bench.rows(&tables::cloudtrail::TABLE).await, 3);
+}
+
+#[tokio::test]
+async fn objects_without_room_in_memory_are_parsed_from_their_files() {
+    let bench = Bench::new(3).await;
+    let packed = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let body = format!(r#"{{"Records":[{},{}]}}"#, record(70), record(71));
+        std::io::Write::write_all(&mut encoder, body.as_bytes()).expect("writes");
+        encoder.finish().expect("ends")
+    };
+    std::fs::write(format!("{}/packed.json.gz", bench.input), packed).expect("writes");
+    // Room for the first object only.
+    let config = Config { batch_stored_bytes_max: 600, ..Config::default() };
+    let mut processor = Processor::open(bench.lake.clone(), config, Arc::default()).await.expect("opens");
+    let candidates = bench.candidates(&processor).await;
+    let outcome = processor.take_in(candidates).await.expect("works");
+    assert_eq!((outcome.summary.objects, outcome.summary.rows["cloudtrail"]), (4, 8));
+    assert!(outcome.summary.rejected.is_empty(), "{:?}", outcome.summary.rejected);
+    // The same content read into memory is known.
+    drop(processor);
+    let mut processor = bench.open().await;
+    let again = bench.candidates(&processor).await;
+    let outcome = processor.take_in(again).await.expect("works");
+    assert_eq!((outcome.summary.objects, outcome.summary.objects_known), (0, 4));
 }
 
 #[tokio::test]
