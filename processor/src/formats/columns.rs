@@ -8,19 +8,30 @@
 use super::time::DAY;
 use super::{Context, Object, Output};
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, Int64Builder,
-    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Float64Builder,
+    Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use logq_schemas::{Column, Kind, Table};
-use std::sync::Arc;
+use logq_schemas::{Column, Kind, Table, tables};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 /// Most text bytes in one batch: far below the 2 GiB that 32-bit offsets of a column can address,
 /// and the reason memory stays bounded when records are large.
 const BATCH_BYTES_MAX: usize = 64 << 20;
 
-/// The Arrow schema of a table.
+/// The Arrow schema of a table. Made once for each table of the lake: every object asks for it.
 pub fn arrow_schema(table: &Table) -> SchemaRef {
+    static KNOWN: LazyLock<Vec<SchemaRef>> =
+        LazyLock::new(|| tables::ALL.iter().map(|table| new_schema(table)).collect());
+    let is_same = |known: &&Table| {
+        (known.name, known.core.len(), known.own.len()) == (table.name, table.core.len(), table.own.len())
+    };
+    let known = tables::ALL.iter().position(is_same);
+    known.map_or_else(|| new_schema(table), |known| KNOWN[known].clone())
+}
+
+fn new_schema(table: &Table) -> SchemaRef {
     let fields: Vec<Field> = table
         .columns()
         .map(|column| Field::new(column.name, data_type(column.kind), column.nullable))
@@ -120,7 +131,12 @@ impl Builder {
 
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Text(builder) => Arc::new(builder.finish()),
+            // The next batch is like this one: what it needs is taken at once instead of step by step.
+            Self::Text(builder) => {
+                let (rows, bytes) = (builder.len(), builder.values_slice().len());
+                let next = StringBuilder::with_capacity(rows, bytes + bytes / 8);
+                Arc::new(std::mem::replace(builder, next).finish())
+            }
             Self::Binary(builder) => Arc::new(builder.finish()),
             Self::Int(builder) => Arc::new(builder.finish()),
             Self::Long(builder) => Arc::new(builder.finish()),
@@ -134,7 +150,29 @@ impl Builder {
 
 struct Slot {
     builder: Builder,
+    /// Rows the builder holds; fewer than the batch where the last rows did not set the column.
     length: usize,
+}
+
+impl Slot {
+    /// The column's array of `rows` rows. A column that no row has set is the same array in every
+    /// batch, so that the many empty columns of a wide table cost neither time nor memory.
+    fn finish(&mut self, rows: usize, empty: &mut HashMap<DataType, ArrayRef>, kind: Kind) -> ArrayRef {
+        if self.length == 0 {
+            let data_type = data_type(kind);
+            let shared =
+                empty.entry(data_type).or_insert_with_key(|data_type| new_null_array(data_type, rows));
+            if shared.len() < rows {
+                *shared = new_null_array(shared.data_type(), rows);
+            }
+            return shared.slice(0, rows);
+        }
+        if self.length < rows {
+            self.builder.nulls(rows - self.length);
+        }
+        self.length = 0;
+        self.builder.finish()
+    }
 }
 
 /// What every row of one object shares.
@@ -160,6 +198,8 @@ pub struct Rows {
     table: &'static Table,
     schema: SchemaRef,
     slots: Vec<Slot>,
+    /// Columns without a value, by type.
+    empty: HashMap<DataType, ArrayRef>,
     core: Core,
     shared: Shared,
     dates: Vec<i32>,
@@ -184,6 +224,7 @@ impl Rows {
                 .columns()
                 .map(|column| Slot { builder: Builder::new(column.kind), length: 0 })
                 .collect(),
+            empty: HashMap::new(),
             core: Core {
                 event_time: index(table, "event_time"),
                 event_date: index(table, "event_date"),
@@ -292,13 +333,8 @@ impl Rows {
         }
         let rows = self.rows;
         self.fill_shared();
-        let arrays = self.slots.iter_mut().map(|slot| {
-            if slot.length < rows {
-                slot.builder.nulls(rows - slot.length);
-            }
-            slot.length = 0;
-            slot.builder.finish()
-        });
+        let columns = self.slots.iter_mut().zip(self.table.columns());
+        let arrays = columns.map(|(slot, column)| slot.finish(rows, &mut self.empty, column.kind));
         let arrays: Vec<ArrayRef> = arrays.collect();
         self.rows = 0;
         self.text_bytes = 0;
@@ -337,7 +373,6 @@ mod tests {
     use super::*;
     use crate::formats::Limits;
     use arrow::array::Array;
-    use logq_schemas::tables;
 
     struct Collect(Vec<RecordBatch>);
 

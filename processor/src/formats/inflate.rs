@@ -270,7 +270,8 @@ fn damage_of(error: &io::Error, inflated: u64) -> Damage {
         );
         Damage { reason: Reason::TruncatedCompression, message }
     } else if error.raw_os_error().is_some() {
-        let message = format!("cannot read on after {inflated} decompressed bytes ({error}); replay the object");
+        let message =
+            format!("cannot read on after {inflated} decompressed bytes ({error}); replay the object");
         Damage { reason: Reason::CorruptCompression, message }
     } else {
         let message = format!(

@@ -7,6 +7,7 @@
 //! a lost one. A record is dropped only when identity *and* content agree, each by a 64-bit hash.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
@@ -111,14 +112,21 @@ impl Seen {
         let (key, check) = ((hash >> 64) as u64, hash as u64);
         // Half of the value checks the line, the other half tells the object.
         let value = (check << 32) | (object & 0xffff_ffff);
-        let known = self.young_lines.get(&key).or_else(|| self.old_lines.get(&key)).copied();
-        match known {
-            Some(known) if known >> 32 == value >> 32 => known != value,
-            _ => {
-                if self.young_lines.len() >= self.half {
-                    self.old_lines = std::mem::take(&mut self.young_lines);
-                }
-                self.young_lines.insert(key, value);
+        let is_same = |known: u64| known >> 32 == value >> 32;
+        if let Some(&known) = self.old_lines.get(&key).filter(|known| is_same(**known)) {
+            return known != value;
+        }
+        if self.young_lines.len() >= self.half {
+            self.old_lines = std::mem::take(&mut self.young_lines);
+        }
+        match self.young_lines.entry(key) {
+            Entry::Occupied(known) if is_same(*known.get()) => *known.get() != value,
+            Entry::Occupied(mut other) => {
+                other.insert(value);
+                false
+            }
+            Entry::Vacant(free) => {
+                free.insert(value);
                 false
             }
         }

@@ -4,19 +4,26 @@
 //! time and written. File names are made of shard, batch and a counter: doing a batch again writes
 //! the same names, so an interrupted batch leaves nothing behind.
 
-use super::stats::file_stats;
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, partition, take_record_batch};
-use arrow::datatypes::{Date32Type, Schema, SchemaRef};
+mod chunk;
+mod codes;
+
+use super::stats::{Bound, FileStats};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{SortColumn, concat, interleave, lexsort_to_indices};
+use arrow::datatypes::{DataType, Date32Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use bytes::Bytes;
+use chunk::Wanted;
+use codes::{Codes, Values};
 use logq_schemas::{Kind, Table};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::file::writer::SerializedRowGroupWriter;
+use parquet::schema::types::{ColumnDescPtr, ColumnPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -24,6 +31,12 @@ use thiserror::Error;
 /// Rows of a row group: small enough that a bloom filter or a page index saves a read, large enough
 /// for dictionaries to pay.
 const ROW_GROUP_ROWS: usize = 250_000;
+
+/// Batches of fewer rows are joined.
+const SMALL_ROWS: usize = 8_192;
+
+/// Rows brought into order at a time: a few megabytes, which the next ones use again.
+const GATHER_ROWS: usize = 16_384;
 
 /// zstd level of the hot files: levels above 3 cost two to five times the CPU for a few per cent.
 const ZSTD_LEVEL: i32 = 3;
@@ -76,7 +89,46 @@ pub enum WriteError {
 #[derive(Debug, Default)]
 struct Waiting {
     batches: Vec<RecordBatch>,
+    /// How many of the last batches are small, and their rows.
+    small: usize,
+    small_rows: usize,
     bytes: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, batch: RecordBatch) -> Result<(), ArrowError> {
+        self.bytes += weight(&batch);
+        if batch.num_rows() >= SMALL_ROWS {
+            self.join()?;
+            self.batches.push(batch);
+            return Ok(());
+        }
+        self.small += 1;
+        self.small_rows += batch.num_rows();
+        self.batches.push(batch);
+        if self.small_rows >= SMALL_ROWS {
+            self.join()?;
+        }
+        Ok(())
+    }
+
+    /// Makes one batch of the small ones: a batch of few rows costs as much to walk as a large one.
+    fn join(&mut self) -> Result<(), ArrowError> {
+        let small = self.batches.split_off(self.batches.len() - std::mem::take(&mut self.small));
+        let rows = std::mem::take(&mut self.small_rows);
+        let Some(first) = small.first() else { return Ok(()) };
+        let schema = first.schema();
+        let columns = (0..schema.fields().len()).map(|index| {
+            let parts: Vec<&dyn Array> = small.iter().map(|batch| batch.column(index).as_ref()).collect();
+            if parts.iter().all(|part| part.null_count() == part.len()) {
+                return Ok(new_null_array(schema.field(index).data_type(), rows));
+            }
+            concat(&parts)
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        self.batches.push(RecordBatch::try_new(schema, columns)?);
+        Ok(())
+    }
 }
 
 /// Gathers the rows of one batch.
@@ -107,8 +159,10 @@ impl<'a> BatchWriter<'a> {
             return;
         }
         let entry = self.waiting.entry(table.name).or_insert_with(|| (table, Waiting::default()));
-        entry.1.bytes += batch.get_array_memory_size();
-        entry.1.batches.push(batch);
+        if let Err(source) = entry.1.push(batch) {
+            self.failure = Some(WriteError::Sort { table: table.name, source });
+            return;
+        }
         if entry.1.bytes >= self.memory_bytes_max {
             let waiting = std::mem::take(&mut entry.1);
             self.failure = self.write(table, waiting).err();
@@ -130,22 +184,36 @@ impl<'a> BatchWriter<'a> {
     }
 
     fn write(&mut self, table: &'static Table, waiting: Waiting) -> Result<(), WriteError> {
-        let Some(first) = waiting.batches.first() else { return Ok(()) };
-        let schema = first.schema();
-        let failed = |source| WriteError::Sort { table: table.name, source };
-        let rows = concat_batches(&schema, &waiting.batches).map_err(failed)?;
-        drop(waiting);
-        let sorted = sort(table, &rows).map_err(failed)?;
-        drop(rows);
-        let dates = column(&sorted, Table::PARTITION);
-        for range in partition(&[dates]).map_err(failed)?.ranges() {
-            let day = sorted.slice(range.start, range.len());
+        let mut waiting = waiting;
+        waiting.join().map_err(|source| WriteError::Sort { table: table.name, source })?;
+        let batches = waiting.batches;
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let order =
+            order(table, &batches).map_err(|source| WriteError::Sort { table: table.name, source })?;
+        let gathered = Gathered::of(&batches);
+        for day in order.chunk_by(|one, other| one.day == other.day) {
             self.counter += 1;
-            let file = encode(table, &day, &format!("{}-{:04}", self.prefix, self.counter))?;
+            let file = encode(table, &gathered, day, &format!("{}-{:04}", self.prefix, self.counter))?;
             (self.store)(file)?;
         }
         Ok(())
     }
+}
+
+/// Bytes a batch holds in memory. A column without any value is shared between batches.
+fn weight(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter().filter(|column| column.null_count() < column.len());
+    columns.map(|column| column.get_array_memory_size()).sum()
+}
+
+/// Where a row waits, and its day. Rows in this order are in the order of the file.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    day: i32,
+    batch: u32,
+    row: u32,
 }
 
 /// Start of the names of all files of one batch.
@@ -167,51 +235,196 @@ fn column(batch: &RecordBatch, name: &str) -> arrow::array::ArrayRef {
     batch.column(index).clone()
 }
 
-/// Sorts by day, then by the table's own order.
-fn sort(table: &Table, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let keys: Vec<SortColumn> = std::iter::once(&Table::PARTITION)
-        .chain(table.sort_by)
-        .map(|name| SortColumn { values: column(rows, name), options: None })
-        .collect();
-    let order: UInt32Array = lexsort_to_indices(&keys, None)?;
-    take_record_batch(rows, &order)
+/// All rows by day, then in the table's own order; equal ones in the order they came.
+fn order(table: &Table, batches: &[RecordBatch]) -> Result<Vec<Waits>, ArrowError> {
+    let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (batch, index) in batches.iter().zip(0..) {
+        let dates = column(batch, Table::PARTITION);
+        let days = dates.as_primitive::<Date32Type>().values();
+        rows.extend(days.iter().zip(0..).map(|(&day, row)| Waits { day, batch: index, row }));
+    }
+    if let [only] = table.sort_by
+        && let Some(times) = times(batches, only)
+    {
+        let time = |waits: &Waits| times[waits.batch as usize][waits.row as usize];
+        // Input files are mostly in order of time: a stable sort finds their runs.
+        let mut keyed: Vec<(i32, i64, Waits)> =
+            rows.iter().map(|waits| (waits.day, time(waits), *waits)).collect();
+        keyed.sort_by_key(|&(day, time, _)| (day, time));
+        return Ok(keyed.into_iter().map(|(_, _, waits)| waits).collect());
+    }
+    let keys = std::iter::once(&Table::PARTITION).chain(table.sort_by).map(|name| {
+        let parts: Vec<_> = batches.iter().map(|batch| column(batch, name)).collect();
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        Ok(SortColumn { values: concat(&parts)?, options: None })
+    });
+    let keys = keys.collect::<Result<Vec<_>, ArrowError>>()?;
+    let sorted: UInt32Array = lexsort_to_indices(&keys, None)?;
+    Ok(sorted.values().iter().map(|&index| rows[index as usize]).collect())
 }
 
-fn encode(table: &'static Table, day: &RecordBatch, name: &str) -> Result<DataFile, WriteError> {
+/// The values of a time column without nulls, batch by batch.
+fn times<'b>(batches: &'b [RecordBatch], name: &str) -> Option<Vec<&'b [i64]>> {
+    let values = batches.iter().map(|batch| {
+        let array = batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        (array.null_count() == 0).then(|| array.values().as_ref())
+    });
+    values.collect()
+}
+
+/// The columns of the rows that wait, ready to be written in any order.
+struct Gathered {
+    schema: SchemaRef,
+    /// Row at which each batch begins.
+    starts: Vec<u32>,
+    /// The batches' arrays, by column of the file.
+    parts: Vec<Vec<ArrayRef>>,
+    /// By column of the file; `None` where values hardly repeat.
+    codes: Vec<Option<Codes>>,
+}
+
+impl Gathered {
+    fn of(batches: &[RecordBatch]) -> Gathered {
+        let whole = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+        let stored = whole.fields().iter().enumerate().filter(|(_, field)| field.name() != Table::PARTITION);
+        let parts: Vec<Vec<ArrayRef>> = stored
+            .map(|(index, _)| batches.iter().map(|batch| batch.column(index).clone()).collect())
+            .collect();
+        let starts = batches.iter().scan(0, |next, batch| {
+            let start = *next;
+            *next += u32::try_from(batch.num_rows()).unwrap_or(u32::MAX);
+            Some(start)
+        });
+        let schema = stored_schema(&whole);
+        let codes = schema.fields().iter().zip(&parts).map(|(field, parts)| match field.name().as_str() {
+            // Unique in every row.
+            "event_uid" | "request_id" => None,
+            _ => Codes::of(parts),
+        });
+        Gathered { starts: starts.collect(), codes: codes.collect(), parts, schema }
+    }
+
+    /// Numbers of rows in the order in which they wait.
+    fn rows(&self, rows: &[Waits]) -> Vec<u32> {
+        rows.iter().map(|waits| self.starts[waits.batch as usize] + waits.row).collect()
+    }
+
+    /// Some rows of one column.
+    fn column(&self, index: usize, rows: &[Waits]) -> Result<ArrayRef, ArrowError> {
+        let parts: Vec<&dyn Array> = self.parts[index].iter().map(AsRef::as_ref).collect();
+        let indices: Vec<(usize, usize)> =
+            rows.iter().map(|waits| (waits.batch as usize, waits.row as usize)).collect();
+        interleave(&parts, &indices)
+    }
+}
+
+fn encode(
+    table: &'static Table,
+    gathered: &Gathered,
+    day: &[Waits],
+    name: &str,
+) -> Result<DataFile, WriteError> {
     let failed = |source| WriteError::Encode { table: table.name, source };
-    let dates = column(day, Table::PARTITION);
-    let days = dates.as_primitive::<Date32Type>();
-    let date = match days.is_empty() || days.is_null(0) {
-        true => "1970-01-01".to_owned(),
-        false => iso_date(days.value(0)),
-    };
-    let stored = without_partition(day).map_err(|source| WriteError::Sort { table: table.name, source })?;
+    let date = day.first().map_or_else(|| "1970-01-01".to_owned(), |first| iso_date(first.day));
     let mut bytes = Vec::with_capacity(1 << 16);
-    let properties = properties(table, day.num_rows());
-    let mut writer = ArrowWriter::try_new(&mut bytes, stored.schema(), Some(properties)).map_err(failed)?;
-    writer.write(&stored).map_err(failed)?;
-    writer.close().map_err(failed)?;
+    let properties = properties(table, day.len());
+    let writer =
+        ArrowWriter::try_new(&mut bytes, gathered.schema.clone(), Some(properties)).map_err(failed)?;
+    let (mut file, columns) = writer.into_serialized_writer().map_err(failed)?;
+    let descriptor = file.schema_descr().clone();
+    let mut stats = FileStats::new(table);
+    if let Some(first) = day.first() {
+        let dates: ArrayRef = Arc::new(Date32Array::from_value(first.day, day.len()));
+        stats.add_column(Table::PARTITION, &dates);
+    }
+    for (number, rows) in day.chunks(ROW_GROUP_ROWS).enumerate() {
+        stats.add_rows(rows.len());
+        let order = gathered.rows(rows);
+        let writers = columns.create_column_writers(number).map_err(failed)?;
+        let mut group = file.next_row_group().map_err(failed)?;
+        for (index, writer) in writers.into_iter().enumerate() {
+            let column = (index, &descriptor.column(index));
+            if !write_coded(table, gathered, column, &order, &mut group, &mut stats).map_err(failed)? {
+                write_plain(table, gathered, index, rows, writer, &mut group, &mut stats)?;
+            }
+        }
+        group.close().map_err(failed)?;
+    }
+    file.close().map_err(failed)?;
     Ok(DataFile {
         table,
         path: format!("{}={date}/{name}.parquet", Table::PARTITION),
         date,
         bytes: bytes.into(),
-        rows: day.num_rows() as u64,
-        stats: file_stats(table, day),
+        rows: day.len() as u64,
+        stats: stats.to_json(),
     })
+}
+
+/// Writes one column of a row group from its numbers; false when it has none, or too many values.
+fn write_coded<W: std::io::Write + Send>(
+    table: &'static Table,
+    gathered: &Gathered,
+    (index, column): (usize, &ColumnDescPtr),
+    order: &[u32],
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    stats: &mut FileStats,
+) -> Result<bool, ParquetError> {
+    let Some(codes) = &gathered.codes[index] else { return Ok(false) };
+    let field = gathered.schema.field(index);
+    let wanted = Wanted {
+        bloom: table.blooms.contains(&field.name().as_str()).then_some(BLOOM_FPP),
+        index: !is_document(table, field.name()),
+        level: ZSTD_LEVEL,
+    };
+    let Some(encoded) = chunk::encode(codes, order, column, wanted)? else { return Ok(false) };
+    let bound = |code: u32| match &codes.values {
+        Values::Empty => None,
+        Values::Text(..) => Some(Bound::Text(codes.values.text(code).to_owned())),
+        Values::Int(values) => Some(Bound::Number(values[code as usize].into())),
+        Values::Long(values) if matches!(field.data_type(), DataType::Timestamp(..)) => {
+            Some(Bound::Time(values[code as usize]))
+        }
+        Values::Long(values) => Some(Bound::Number(values[code as usize])),
+    };
+    let bounds = encoded.bounds.and_then(|(low, high)| bound(low).zip(bound(high)));
+    stats.add_bounds(field.name(), encoded.nulls, bounds);
+    group.append_column(&encoded.bytes, encoded.close)?;
+    Ok(true)
+}
+
+/// Writes one column of a row group through the library's writer.
+fn write_plain<W: std::io::Write + Send>(
+    table: &'static Table,
+    gathered: &Gathered,
+    index: usize,
+    rows: &[Waits],
+    mut writer: ArrowColumnWriter,
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    stats: &mut FileStats,
+) -> Result<(), WriteError> {
+    let failed = |source| WriteError::Encode { table: table.name, source };
+    let field = gathered.schema.field(index);
+    for rows in rows.chunks(GATHER_ROWS) {
+        let array = gathered.column(index, rows);
+        let array = array.map_err(|source| WriteError::Sort { table: table.name, source })?;
+        stats.add_column(field.name(), &array);
+        for leaf in compute_leaves(field, &array).map_err(failed)? {
+            writer.write(&leaf).map_err(failed)?;
+        }
+    }
+    writer.close().and_then(|column| column.append_to_row_group(group)).map_err(failed)
+}
+
+/// Whether a column holds documents: bounds over them prune nothing and bloat footer and page index.
+fn is_document(table: &Table, name: &str) -> bool {
+    let column = table.columns().find(|column| column.name == name);
+    name == "body" || column.is_some_and(|column| matches!(column.kind, Kind::Json | Kind::Binary))
 }
 
 /// Days since the epoch as `YYYY-MM-DD`.
 fn iso_date(days: i32) -> String {
     Date32Type::to_naive_date_opt(days).map_or_else(|| "1970-01-01".to_owned(), |date| date.to_string())
-}
-
-/// The partition column's value is in the path, not in the file.
-fn without_partition(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let kept: Vec<usize> = (0..batch.num_columns())
-        .filter(|&index| batch.schema_ref().field(index).name() != Table::PARTITION)
-        .collect();
-    batch.project(&kept)
 }
 
 /// The schema of a table's data files.
@@ -243,8 +456,7 @@ fn properties(table: &Table, rows: usize) -> WriterProperties {
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path.clone(), Encoding::DELTA_BYTE_ARRAY);
             }
-            // Documents: bounds over them prune nothing and bloat footer and page index.
-            (_, Kind::Json | Kind::Binary) | ("body", _) => {
+            (name, _) if is_document(table, name) => {
                 builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! From the bytes of a line to the values of a layout.
 
-use super::header::{Field, Layout, is_blank};
+use super::header::{Field, Layout};
 use crate::formats::{address, json, time};
 use logq_schemas::Reason;
 use std::borrow::Cow;
@@ -45,24 +45,28 @@ pub struct Flow<'a> {
 pub type Refusal = (Reason, String);
 
 impl<'a> Flow<'a> {
-    /// Reads one line; `region` is the position of that column.
+    /// Reads one line; `region` is the position of that column. `cells` lends its memory.
     ///
     /// # Errors
     /// A [`Refusal`] that names the field and its value, or says how many fields there are.
-    pub fn read(line: &'a str, layout: &Layout, region: usize) -> Result<Self, Refusal> {
-        let mut flow = Flow { cells: Vec::with_capacity(layout.fields.len()), ..Flow::default() };
+    pub fn read(
+        line: &'a str,
+        layout: &Layout,
+        region: usize,
+        cells: Vec<Cell<'static>>,
+    ) -> Result<Self, Refusal> {
+        let mut flow = Flow { cells, ..Flow::default() };
         let mut fields = layout.fields.iter();
         let mut count = 0;
         let mut fault = None;
-        let mut rest = line;
-        loop {
-            rest = rest.trim_start_matches([' ', '\t']);
-            if rest.is_empty() {
-                break;
+        let mut start = 0;
+        let ends = memchr::memchr2_iter(b' ', b'\t', line.as_bytes()).chain(std::iter::once(line.len()));
+        for end in ends {
+            let token = line.get(start..end).unwrap_or("");
+            start = end + 1;
+            if token.is_empty() {
+                continue; // a blank after a blank
             }
-            let end = rest.bytes().position(is_blank).unwrap_or(rest.len());
-            let (token, tail) = rest.split_at(end);
-            rest = tail;
             count += 1;
             let Some(field) = fields.next() else { continue };
             if token != "-" && fault.is_none() {
@@ -74,6 +78,14 @@ impl<'a> Flow<'a> {
             return Err(wrong_count(line, count, layout));
         }
         fault.map_or(Ok(flow), Err)
+    }
+
+    /// The memory of the cells, for the next line.
+    pub fn into_cells(self) -> Vec<Cell<'static>> {
+        // Nothing is left to convert: the standard library keeps the allocation.
+        let mut cells = self.cells;
+        cells.clear();
+        cells.into_iter().map_while(|_| None).collect()
     }
 
     fn field(&mut self, field: &Field, token: &'a str, region: usize) -> Result<(), Refusal> {
