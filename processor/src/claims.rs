@@ -11,12 +11,18 @@
 //! * A table commit carries the Delta application transaction (`logq-processor/<shard>`, sequence).
 //!   A shard works off its claims in order; a claim whose number a table already holds is not
 //!   written to that table again.
-//! * The `ingest` table is committed last: a claim it does not hold is done again from the start.
-//!   The list of objects is fixed in the claim, so doing it again gives the same rows.
+//! * The `ingest` table is committed last: a claim it does not hold is finished. The list of objects is
+//!   fixed in the claim, the list of files in [`crate::prepared`], so that finishing it adds what was
+//!   begun and nothing else.
+//! * A claim whose put was answered with an error may land later. Its number is the next one then, so
+//!   the shard finds it before it claims again, and finishes it first.
 //!
 //! Claims older than [`KEEP`] that are committed are removed; their objects stay known through
-//! `ingest`.
+//! `ingest`. The claim with the highest number is never removed: it keeps numbers from being given
+//! twice, and shows a processor that slept through removals that claims are missing ([`News::gap`]).
+//! So neither a wrong clock nor a long sleep costs a record; the time in [`KEEP`] only saves requests.
 
+use crate::prepared;
 use crate::storage::{Lake, StorageError, Store};
 use bytes::Bytes;
 use deltalake::{ObjectStoreError, Path};
@@ -25,7 +31,7 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How long a committed claim is kept: far longer than any processor may lag behind another.
+/// How long a committed claim is kept: so long that few processors ever miss one.
 pub const KEEP: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 
 const FOLDER: &str = "state/claims";
@@ -81,8 +87,17 @@ pub enum ClaimError {
 pub enum Attempt {
     /// The claim is ours.
     Claimed(Claim),
-    /// Other processors claimed first; leave their objects out and try again.
-    Behind(Vec<Claim>),
+    /// There are claims this processor has not seen; leave their objects out and try again.
+    Behind(News),
+}
+
+/// Claims that appeared since the last look.
+#[derive(Debug, Default)]
+pub struct News {
+    /// What is there, in order.
+    pub claims: Vec<Claim>,
+    /// Claims came and were removed since: their objects are known to `ingest` alone.
+    pub gap: bool,
 }
 
 /// The claims of a lake, as far as this processor has seen them.
@@ -101,7 +116,7 @@ impl Claims {
     pub async fn open(lake: &Lake, shard: &str) -> Result<(Claims, Vec<Claim>), ClaimError> {
         let mut claims = Claims::unread(lake, shard);
         let found = claims.news().await?;
-        Ok((claims, found))
+        Ok((claims, found.claims))
     }
 
     /// The claims of a lake before any was read.
@@ -117,8 +132,8 @@ impl Claims {
         ClaimError::Storage(StorageError::Request { location: format!("{}{path}", self.lake.url()), source })
     }
 
-    /// Claims that appeared since the last look, in order.
-    async fn news(&mut self) -> Result<Vec<Claim>, ClaimError> {
+    /// Claims that appeared since the last look. After an error the next look finds the same again.
+    async fn news(&mut self) -> Result<News, ClaimError> {
         let folder = Path::from(FOLDER);
         let listing = if self.seen < 0 {
             self.store().list(Some(&folder))
@@ -128,14 +143,16 @@ impl Claims {
         let listed: Vec<_> = listing.try_collect().await.map_err(|source| self.failed(&folder, source))?;
         let mut sequences: Vec<i64> = listed.iter().filter_map(|meta| sequence_of(&meta.location)).collect();
         sequences.sort_unstable();
-        let mut claims = Vec::with_capacity(sequences.len());
+        let mut news = News::default();
+        let mut next = self.seen + 1;
         for sequence in sequences {
-            if let Some(claim) = self.read(sequence).await? {
-                claims.push(claim);
-            }
-            self.seen = self.seen.max(sequence);
+            let claim = self.read(sequence).await?;
+            news.gap |= sequence != next || claim.is_none();
+            news.claims.extend(claim);
+            next = sequence + 1;
         }
-        Ok(claims)
+        self.seen = next - 1;
+        Ok(news)
     }
 
     async fn read(&self, sequence: i64) -> Result<Option<Claim>, ClaimError> {
@@ -163,7 +180,7 @@ impl Claims {
         claimed_at: i64,
     ) -> Result<Attempt, ClaimError> {
         let news = self.news().await?;
-        if !news.is_empty() {
+        if news.gap || !news.claims.is_empty() {
             return Ok(Attempt::Behind(news));
         }
         let claim = Claim {
@@ -186,29 +203,33 @@ impl Claims {
             Err(ObjectStoreError::AlreadyExists { .. } | ObjectStoreError::Precondition { .. }) => {
                 let winner = self.read(claim.sequence).await?;
                 self.seen = claim.sequence;
+                let gap = winner.is_none();
                 match winner {
                     Some(winner) if winner.token == claim.token => Ok(Attempt::Claimed(claim)),
-                    Some(winner) => Ok(Attempt::Behind(vec![winner])),
-                    None => Ok(Attempt::Behind(Vec::new())),
+                    winner => Ok(Attempt::Behind(News { claims: winner.into_iter().collect(), gap })),
                 }
             }
             Err(source) => Err(self.failed(&path, source)),
         }
     }
 
-    /// Removes a committed claim of this shard once it is older than [`KEEP`].
+    /// Removes a committed claim of this shard once it is older than [`KEEP`] and not the newest, with
+    /// what was prepared for it.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn remove_if_old(&self, claim: &Claim, now: i64) -> Result<bool, ClaimError> {
-        if now - claim.claimed_at < KEEP.num_microseconds().unwrap_or(i64::MAX) {
+        let young = now - claim.claimed_at < KEEP.num_microseconds().unwrap_or(i64::MAX);
+        if young || claim.sequence >= self.seen {
             return Ok(false);
         }
-        let path = claim_path(claim.sequence);
-        match self.store().delete(&path).await {
-            Ok(()) | Err(ObjectStoreError::NotFound { .. }) => Ok(true),
-            Err(source) => Err(self.failed(&path, source)),
+        for path in [prepared::path(claim.sequence), claim_path(claim.sequence)] {
+            match self.store().delete(&path).await {
+                Ok(()) | Err(ObjectStoreError::NotFound { .. }) => {}
+                Err(source) => return Err(self.failed(&path, source)),
+            }
         }
+        Ok(true)
     }
 }
 
@@ -261,7 +282,7 @@ mod tests {
         else {
             unreachable!("number 0 is taken");
         };
-        assert_eq!(news, vec![first]);
+        assert_eq!((news.claims, news.gap), (vec![first], false));
         let Attempt::Claimed(second) = two.claim(&[object("b")], -1, 12).await.expect("claims") else {
             unreachable!("number 1 is free");
         };
@@ -279,15 +300,53 @@ mod tests {
         assert_eq!(found[0].objects, vec![object("a")]);
     }
 
+    const OLD: i64 = 24 * 3_600 * 1_000_000;
+
+    async fn claimed(claims: &mut Claims, id: &str) -> Claim {
+        match claims.claim(&[object(id)], -1, 0).await.expect("claims") {
+            Attempt::Claimed(claim) => claim,
+            Attempt::Behind(news) => unreachable!("{news:?}"),
+        }
+    }
+
     #[tokio::test]
-    async fn a_young_claim_is_kept_and_an_old_one_removed() {
+    async fn a_young_claim_is_kept_and_an_old_one_removed_unless_it_is_the_newest() {
         let (_directory, lake) = lake().await;
         let (mut claims, _) = Claims::open(&lake, "0").await.expect("opens");
-        let Attempt::Claimed(claim) = claims.claim(&[object("a")], -1, 0).await.expect("claims") else {
-            unreachable!("first");
+        let (first, second) = (claimed(&mut claims, "a").await, claimed(&mut claims, "b").await);
+        assert!(!claims.remove_if_old(&first, 1).await.expect("answers"));
+        assert!(claims.remove_if_old(&first, OLD).await.expect("answers"));
+        assert!(!claims.remove_if_old(&second, OLD).await.expect("answers"));
+        assert_eq!(Claims::open(&lake, "0").await.expect("opens").1, [second]);
+    }
+
+    #[tokio::test]
+    async fn g3_a_number_is_never_given_twice_after_claims_were_removed() {
+        let (_directory, lake) = lake().await;
+        let (mut one, _) = Claims::open(&lake, "one").await.expect("opens");
+        for id in ["a", "b"] {
+            let claim = claimed(&mut one, id).await;
+            one.remove_if_old(&claim, OLD).await.expect("answers");
+        }
+        // A processor that is new to the lake must not start below the numbers `one` has passed.
+        let (mut two, _) = Claims::open(&lake, "two").await.expect("opens");
+        assert_eq!(claimed(&mut two, "c").await.sequence, 2);
+        let Attempt::Behind(news) = one.claim(&[object("c")], 1, 0).await.expect("answers") else {
+            unreachable!("`two` has claimed");
         };
-        assert!(!claims.remove_if_old(&claim, 1).await.expect("answers"));
-        assert!(claims.remove_if_old(&claim, KEEP.num_microseconds().expect("fits")).await.expect("answers"));
-        assert!(Claims::open(&lake, "0").await.expect("opens").1.is_empty());
+        assert_eq!(news.claims[0].objects, [object("c")]);
+    }
+
+    #[tokio::test]
+    async fn g3_a_processor_that_slept_through_removals_learns_that_claims_are_missing() {
+        let (_directory, lake) = lake().await;
+        let (mut sleeper, _) = Claims::open(&lake, "sleeper").await.expect("opens");
+        let (mut one, _) = Claims::open(&lake, "one").await.expect("opens");
+        let (first, second) = (claimed(&mut one, "a").await, claimed(&mut one, "b").await);
+        assert!(one.remove_if_old(&first, OLD).await.expect("answers"));
+        let Attempt::Behind(news) = sleeper.claim(&[object("a")], -1, 0).await.expect("answers") else {
+            unreachable!("`one` has claimed");
+        };
+        assert_eq!((news.claims, news.gap), (vec![second], true));
     }
 }

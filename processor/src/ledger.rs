@@ -29,16 +29,25 @@ impl Ledger {
     /// When the table's log or a data file cannot be read.
     pub async fn load(ingest: &LakeTable, since: Option<NaiveDate>) -> Result<Ledger, ReadError> {
         let mut ledger = Ledger::default();
+        ledger.add(ingest, since).await?;
+        Ok(ledger)
+    }
+
+    /// Adds what the table `ingest` holds, from `since` on, to what is known.
+    ///
+    /// # Errors
+    /// When the table's log or a data file cannot be read.
+    pub async fn add(&mut self, ingest: &LakeTable, since: Option<NaiveDate>) -> Result<(), ReadError> {
         let columns = ["object_id", "location", "stored_bytes", "last_modified", "etag"];
         for file in data_files(ingest)? {
             if since.is_some_and(|since| day_of(file.path.as_ref()).is_some_and(|day| day < since)) {
                 continue;
             }
             for rows in read_columns(ingest, &file, &columns).await? {
-                ledger.add_rows(&rows);
+                self.add_rows(&rows);
             }
         }
-        Ok(ledger)
+        Ok(())
     }
 
     fn add_rows(&mut self, rows: &RecordBatch) {

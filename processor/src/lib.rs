@@ -2,15 +2,17 @@
 //!
 //! The path of an object: it is *discovered* (a directory, a prefix, a watched folder, an SQS
 //! notification), *claimed* together with others as a numbered batch, *parsed* by the format its
-//! bytes show, *written* as sorted Parquet files, and *committed* to each table under the batch's
-//! number. A batch that was interrupted is done again from its claim; a table that already holds
-//! the batch's number is left alone. See [`claims`] for why that makes each record appear once.
+//! bytes show, *written* as sorted Parquet files, *prepared* (the list of these files is settled), and
+//! *committed* to each table under the batch's number. A batch that was interrupted is finished from
+//! what was prepared, or done again from its claim; a table that already holds the batch's number is
+//! left alone. See [`claims`] and [`prepared`] for why that makes each record appear once.
 //!
 //! What cannot be parsed goes to the table `rejected`, what was read to the table `ingest`.
 
 pub mod admin;
 pub mod claims;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod discover;
 pub mod exit_code;
@@ -19,5 +21,6 @@ pub mod lake;
 pub mod ledger;
 pub mod metrics;
 pub mod pipeline;
+pub mod prepared;
 pub mod storage;
 pub mod stored;

@@ -1,13 +1,15 @@
-//! The path of a batch: read, claim, parse, write, commit.
+//! The path of a batch: read, claim, parse, write, prepare, commit.
 //!
 //! [`Processor::open`] takes up interrupted batches first; [`Processor::take_in`] carries one batch
-//! of candidates through; [`Processor::recover`] is for a caller that goes on after an error.
+//! of candidates through. After an error the next call begins with [`Processor::recover`]: nothing
+//! that a failed batch left in memory is relied on.
 
 mod parse;
 #[cfg(test)]
 mod tests;
 
-use crate::claims::{Attempt, Claim, ClaimError, ClaimedObject, Claims};
+use crate::claims::{Attempt, Claim, ClaimError, ClaimedObject, Claims, News};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::formats::Seen;
 use crate::lake::read::{ReadError, data_files, read_columns};
@@ -15,14 +17,17 @@ use crate::lake::table::{LakeTable, TableError};
 use crate::lake::write::{DataFile, WriteError, batch_of};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::prepared::{self, Prepared, PreparedError};
 use crate::storage::{Candidate, Inputs, Lake, Place, StorageError};
 use crate::stored::{Room, Stored};
 use arrow::array::{Array, AsArray};
+use chrono::NaiveDate;
 use deltalake::kernel::Add;
-use deltalake::{DeltaTableError, Path};
+use deltalake::{DeltaTableError, ObjectStoreError, Path};
 use futures::StreamExt;
-use logq_schemas::{Table, tables};
+use logq_schemas::{Reason, Table, tables};
 use object_store::ObjectStoreExt;
+use serde::Deserializer;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
@@ -51,6 +56,9 @@ pub enum PipelineError {
     /// A claim failed.
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// What a batch commits cannot be written down.
+    #[error(transparent)]
+    Prepared(#[from] PreparedError),
     /// A table failed.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -92,7 +100,7 @@ pub enum PipelineError {
 }
 
 /// What was done.
-#[derive(Debug, Default, Clone, serde::Serialize)]
+#[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Summary {
     /// Input objects taken in.
     pub objects: u64,
@@ -101,8 +109,10 @@ pub struct Summary {
     /// Records found.
     pub records: u64,
     /// Rows by table.
+    #[serde(deserialize_with = "counts_by_table")]
     pub rows: BTreeMap<&'static str, u64>,
     /// Rejected records by reason.
+    #[serde(deserialize_with = "counts_by_reason")]
     pub rejected: BTreeMap<&'static str, u64>,
     /// Records dropped because they were already taken in.
     pub duplicates: u64,
@@ -136,6 +146,23 @@ impl Summary {
     }
 }
 
+fn counts_by_table<'d, D: Deserializer<'d>>(from: D) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+    counts(from, tables::ALL.iter().map(|table| table.name))
+}
+
+fn counts_by_reason<'d, D: Deserializer<'d>>(from: D) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+    counts(from, Reason::ALL.into_iter().map(Reason::as_str))
+}
+
+/// Counts under the names this program knows.
+fn counts<'d, D: Deserializer<'d>>(
+    from: D,
+    names: impl Iterator<Item = &'static str>,
+) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+    let found: HashMap<String, u64> = serde::Deserialize::deserialize(from)?;
+    Ok(names.filter_map(|name| Some((name, *found.get(name)?))).collect())
+}
+
 /// An input object that could not be read.
 #[derive(Debug)]
 pub struct Unreadable {
@@ -166,7 +193,10 @@ pub struct Processor {
     committed: VecDeque<Claim>,
     ledger: Ledger,
     seen: Option<Seen>,
+    /// Whether memory agrees with the lake: not after an error, until a recovery went through.
+    settled: bool,
     inputs: Arc<Inputs>,
+    clock: Clock,
     metrics: Arc<Metrics>,
     _lock: Option<std::fs::File>,
 }
@@ -180,6 +210,20 @@ impl Processor {
     /// # Errors
     /// When the lake cannot be used, the shard is taken, or an interrupted batch cannot be finished.
     pub async fn open(lake: Lake, config: Config, metrics: Arc<Metrics>) -> Result<Processor, PipelineError> {
+        Processor::open_with(lake, config, metrics, Inputs::default(), Clock::system()).await
+    }
+
+    /// As [`Processor::open`], with a reader of input objects and a clock that the caller brings.
+    ///
+    /// # Errors
+    /// As [`Processor::open`].
+    pub async fn open_with(
+        lake: Lake,
+        config: Config,
+        metrics: Arc<Metrics>,
+        inputs: Inputs,
+        clock: Clock,
+    ) -> Result<Processor, PipelineError> {
         let lock = lock_shard(&lake, &config.shard)?;
         let mut processor = Processor {
             app_id: format!("logq-processor/{}", config.shard),
@@ -190,7 +234,9 @@ impl Processor {
             committed: VecDeque::new(),
             ledger: Ledger::default(),
             seen: None,
-            inputs: Arc::new(Inputs::default()),
+            settled: false,
+            inputs: Arc::new(inputs),
+            clock,
             metrics,
             _lock: lock,
         };
@@ -218,54 +264,121 @@ impl Processor {
         Ok(applied.map_err(failed)?.unwrap_or(-1))
     }
 
+    /// The first day of which the ledger remembers the objects.
+    fn ledger_since(&self) -> Option<NaiveDate> {
+        let today = chrono::DateTime::from_timestamp_micros(self.clock.micros())?.date_naive();
+        self.config.ledger_days.map(|days| today.checked_sub_days(days).unwrap_or_default())
+    }
+
     /// Brings memory in line with the lake and finishes interrupted batches of this shard. What this
     /// returns counts only what recovery itself did.
     ///
     /// # Errors
     /// When the lake fails.
     pub async fn recover(&mut self) -> Result<Summary, PipelineError> {
+        self.settled = false;
+        // Claims before `ingest`: a claim that is removed in between was committed before it was, so
+        // that `ingest` holds its objects.
+        let (claims, found) = Claims::open(&self.lake, &self.config.shard).await?;
+        self.claims = claims;
         for table in COMMIT_ORDER {
             let open = LakeTable::open(&self.lake, table).await?;
             self.tables.insert(table.name, open);
         }
-        let (claims, found) = Claims::open(&self.lake, &self.config.shard).await?;
-        self.claims = claims;
-        let since = self.config.ledger_days.map(|days| {
-            let today = chrono::Utc::now().date_naive();
-            today.checked_sub_days(days).unwrap_or_default()
-        });
+        let since = self.ledger_since();
         self.ledger = Ledger::load(self.table(&tables::ingest::TABLE), since).await?;
         let done = self.applied(&tables::ingest::TABLE).await?;
         let (open, closed): (Vec<Claim>, Vec<Claim>) =
             found.into_iter().partition(|claim| claim.shard == self.config.shard && claim.sequence > done);
         self.note_claims(&closed);
         self.committed = closed.into_iter().filter(|claim| claim.shard == self.config.shard).collect();
-        self.remove_old_claims().await?;
-        let first_open = open.first().map_or(i64::MAX, |claim| claim.sequence);
-        self.seen = Some(self.recent_records(first_open).await?);
+        self.remove_old_claims().await;
+        self.seen = None;
         let mut summary = Summary::default();
         for claim in open {
-            tracing::info!(
-                sequence = claim.sequence,
-                objects = claim.objects.len(),
-                "taking up an interrupted batch"
-            );
-            let objects = self.load_claimed(&claim).await?;
-            summary.add(&self.carry_out(&claim, objects).await?);
+            summary.add(&self.take_up(&claim).await?);
         }
+        if self.seen.is_none() {
+            self.seen = Some(self.recent_records(i64::MAX).await?);
+        }
+        self.settled = true;
         Ok(summary)
     }
 
+    /// Finishes a claim that was interrupted: from what was prepared, or else from its objects.
+    async fn take_up(&mut self, claim: &Claim) -> Result<Summary, PipelineError> {
+        tracing::info!(
+            sequence = claim.sequence,
+            objects = claim.objects.len(),
+            "taking up an interrupted batch"
+        );
+        let mut done = HashSet::new();
+        for table in COMMIT_ORDER {
+            if self.applied(table).await? >= claim.sequence {
+                done.insert(table.name);
+            }
+        }
+        let prepared = match prepared::read(&self.lake, claim.sequence).await? {
+            Some(prepared) if self.all_stored(&prepared, &done).await? => prepared,
+            found => {
+                if found.is_some() {
+                    tracing::warn!(
+                        sequence = claim.sequence,
+                        "files of a prepared batch are gone, parsing again"
+                    );
+                    prepared::discard(&self.lake, claim.sequence).await?;
+                }
+                if self.seen.is_none() {
+                    self.seen = Some(self.recent_records(claim.sequence).await?);
+                }
+                let objects = self.load_claimed(claim).await?;
+                self.prepare(claim, objects, &done).await?
+            }
+        };
+        self.commit(claim, &prepared).await
+    }
+
+    /// Whether the files that are still to be committed are there: a batch that waited longer than the
+    /// retention of unreferenced files may have lost them.
+    async fn all_stored(
+        &self,
+        prepared: &Prepared,
+        done: &HashSet<&'static str>,
+    ) -> Result<bool, PipelineError> {
+        for (table, files) in &prepared.files {
+            if done.contains(table.as_str()) {
+                continue;
+            }
+            for file in files {
+                let path = Path::from(format!("{table}/{}", file.path));
+                match self.lake.store().head(&path).await {
+                    Ok(_) => {}
+                    Err(ObjectStoreError::NotFound { .. }) => return Ok(false),
+                    Err(source) => {
+                        let location = format!("{}{path}", self.lake.url());
+                        return Err(StorageError::Request { location, source }.into());
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Removes committed claims that no processor can need any more, so that a start reads few of them.
-    async fn remove_old_claims(&mut self) -> Result<(), PipelineError> {
-        let now = chrono::Utc::now().timestamp_micros();
+    /// One that cannot be removed now is removed later: that is no reason to fail a batch.
+    async fn remove_old_claims(&mut self) {
+        let now = self.clock.micros();
         while let Some(oldest) = self.committed.front() {
-            if !self.claims.remove_if_old(oldest, now).await? {
-                break;
+            match self.claims.remove_if_old(oldest, now).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(sequence = oldest.sequence, %error, "cannot remove an old claim, trying later");
+                    break;
+                }
             }
             self.committed.pop_front();
         }
-        Ok(())
     }
 
     fn note_claims(&mut self, claims: &[Claim]) {
@@ -304,8 +417,19 @@ impl Processor {
     /// Reads the candidates and carries what is new through to the tables.
     ///
     /// # Errors
-    /// When the lake fails; call [`Processor::recover`] before going on.
+    /// When the lake fails. The candidates may be in the lake, in a claim or untouched; the next call
+    /// recovers first, and giving them again adds nothing twice.
     pub async fn take_in(&mut self, candidates: Vec<Candidate>) -> Result<Outcome, PipelineError> {
+        if !self.settled {
+            self.recover().await?;
+        }
+        self.settled = false;
+        let outcome = self.take_in_settled(candidates).await?;
+        self.settled = true;
+        Ok(outcome)
+    }
+
+    async fn take_in_settled(&mut self, candidates: Vec<Candidate>) -> Result<Outcome, PipelineError> {
         let mut outcome = Outcome::default();
         let given = candidates.len() as u64;
         let unknown: Vec<Candidate> = candidates
@@ -333,16 +457,37 @@ impl Processor {
             }
             let claimed: Vec<ClaimedObject> = objects.iter().map(|(object, _)| object.clone()).collect();
             let floor = self.applied(&tables::ingest::TABLE).await?;
-            let now = chrono::Utc::now().timestamp_micros();
-            match self.claims.claim(&claimed, floor, now).await? {
+            match self.claims.claim(&claimed, floor, self.clock.micros()).await? {
                 Attempt::Claimed(claim) => break claim,
-                Attempt::Behind(news) => self.note_claims(&news),
+                Attempt::Behind(news) => outcome.summary.add(&self.catch_up(news).await?),
             }
         };
-        let summary = self.carry_out(&claim, objects).await?;
+        let prepared = self.prepare(&claim, objects, &HashSet::new()).await?;
+        let summary = self.commit(&claim, &prepared).await?;
         outcome.summary.add(&summary);
         self.count_idle(&outcome);
         Ok(outcome)
+    }
+
+    /// Notes what other claims took in. A claim of this very shard comes as news when its put was
+    /// answered with an error and landed after all: it has to be finished before the next number.
+    async fn catch_up(&mut self, news: News) -> Result<Summary, PipelineError> {
+        if news.gap {
+            let since = self.ledger_since();
+            let ingest = self.tables.get_mut(tables::ingest::TABLE.name).expect("`recover` opens all tables");
+            let failed =
+                |source| PipelineError::Log { table: tables::ingest::TABLE.name, source: Box::new(source) };
+            ingest.refresh().await.map_err(failed)?;
+            self.ledger.add(ingest, since).await?;
+        }
+        self.note_claims(&news.claims);
+        let mut summary = Summary::default();
+        for claim in news.claims {
+            if claim.shard == self.config.shard {
+                summary.add(&self.take_up(&claim).await?);
+            }
+        }
+        Ok(summary)
     }
 
     fn count_idle(&self, outcome: &Outcome) {
@@ -422,14 +567,13 @@ impl Processor {
         Ok(loaded)
     }
 
-    /// Parses, writes and commits a claimed batch.
-    async fn carry_out(&mut self, claim: &Claim, objects: Vec<Loaded>) -> Result<Summary, PipelineError> {
-        let mut done = HashSet::new();
-        for table in COMMIT_ORDER {
-            if self.applied(table).await? >= claim.sequence {
-                done.insert(table.name);
-            }
-        }
+    /// Parses a claimed batch, stores its files and settles what it commits.
+    async fn prepare(
+        &mut self,
+        claim: &Claim,
+        objects: Vec<Loaded>,
+        done: &HashSet<&'static str>,
+    ) -> Result<Prepared, PipelineError> {
         let (files_in, files_out) = tokio::sync::mpsc::channel(WRITES);
         let job = parse::Job {
             claim: claim.clone(),
@@ -439,23 +583,30 @@ impl Processor {
             memory_bytes_max: self.config.file_memory_bytes_max,
         };
         let parser = tokio::task::spawn_blocking(move || job.run(&files_in));
-        let stored = self.store_files(files_out, &done).await;
-        let (mut summary, seen) = parser.await.map_err(PipelineError::Parser)??;
-        let adds = stored?;
+        let stored = self.store_files(files_out, done).await;
+        let parsed = parser.await.map_err(PipelineError::Parser)?;
+        // In this order: the parser stops when storing fails, and the reason is the store's.
+        let files = stored?;
+        let (mut summary, seen) = parsed?;
+        self.seen = Some(seen);
+        summary.lake_bytes = files.values().flatten().map(|file| file.size.unsigned_abs()).sum();
+        let prepared = Prepared { sequence: claim.sequence, files, summary };
+        Ok(prepared::settle(&self.lake, prepared).await?)
+    }
+
+    /// Commits a prepared batch to the tables that do not hold it yet.
+    async fn commit(&mut self, claim: &Claim, prepared: &Prepared) -> Result<Summary, PipelineError> {
         for table in COMMIT_ORDER {
-            let Some(files) = adds.get(table.name) else { continue };
+            let Some(files) = prepared.files.get(table.name) else { continue };
             let target = self.tables.get_mut(table.name).expect("`recover` opens all tables");
             target.append(files, &self.app_id, claim.sequence).await?;
-            summary.lake_bytes += files.iter().map(|file| file.size.unsigned_abs()).sum::<u64>();
         }
-        self.seen = Some(seen);
-        for object in &claim.objects {
-            self.ledger.insert(object);
-        }
+        self.note_claims(std::slice::from_ref(claim));
         // The objects of the claim are not needed to remove it.
         self.committed.push_back(Claim { objects: Vec::new(), ..claim.clone() });
-        self.remove_old_claims().await?;
-        self.metrics.add_batch(&summary, chrono::Utc::now().timestamp());
+        self.remove_old_claims().await;
+        let summary = prepared.summary.clone();
+        self.metrics.add_batch(&summary, self.clock.micros() / 1_000_000);
         tracing::info!(
             sequence = claim.sequence,
             objects = summary.objects,
@@ -472,37 +623,39 @@ impl Processor {
         &self,
         files: tokio::sync::mpsc::Receiver<DataFile>,
         done: &HashSet<&'static str>,
-    ) -> Result<HashMap<&'static str, Vec<Add>>, PipelineError> {
+    ) -> Result<BTreeMap<String, Vec<Add>>, PipelineError> {
+        let attempt = prepared::attempt();
         let arrivals = futures::stream::unfold(files, |mut files| async move {
             let file = files.recv().await?;
             Some((file, files))
         });
         let stored = arrivals
             .filter(|file| futures::future::ready(!done.contains(file.table.name)))
-            .map(|file| self.store_file(file))
+            .map(|file| self.store_file(file, &attempt))
             .buffered(WRITES);
         let mut stored = std::pin::pin!(stored);
-        let mut adds: HashMap<&'static str, Vec<Add>> = HashMap::new();
+        let mut adds: BTreeMap<String, Vec<Add>> = BTreeMap::new();
         while let Some(result) = stored.next().await {
             let (table, add) = result?;
-            adds.entry(table).or_default().push(add);
+            adds.entry(table.to_owned()).or_default().push(add);
         }
         Ok(adds)
     }
 
-    async fn store_file(&self, file: DataFile) -> Result<(&'static str, Add), StorageError> {
+    async fn store_file(&self, file: DataFile, attempt: &str) -> Result<(&'static str, Add), StorageError> {
         let store = self.table(file.table).delta().object_store();
-        let path = Path::from(file.path.as_str());
+        let file_path = format!("{}.{attempt}.parquet", file.path.trim_end_matches(".parquet"));
+        let path = Path::from(file_path.as_str());
         let size = file.bytes.len();
         if let Err(source) = store.put(&path, file.bytes.into()).await {
             let location = format!("{}{path}", self.lake.table_url(file.table.name));
             return Err(StorageError::Request { location, source });
         }
         let add = Add {
-            path: file.path,
+            path: file_path,
             partition_values: HashMap::from([(Table::PARTITION.to_owned(), Some(file.date))]),
             size: i64::try_from(size).unwrap_or(i64::MAX),
-            modification_time: chrono::Utc::now().timestamp_millis(),
+            modification_time: self.clock.micros() / 1_000,
             data_change: true,
             stats: Some(file.stats),
             tags: None,

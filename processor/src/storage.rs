@@ -8,8 +8,9 @@
 use crate::stored::{Room, Stored};
 use bytes::Bytes;
 use deltalake::logstore::{StorageConfig, logstore_for};
-use deltalake::{ObjectStore, ObjectStoreError, Path};
+use deltalake::{DeltaTableBuilder, DeltaTableError, ObjectStore, ObjectStoreError, Path};
 use futures::TryStreamExt;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub enum StorageError {
         /// The location.
         url: Url,
         /// The store's answer.
-        source: Box<deltalake::DeltaTableError>,
+        source: Box<DeltaTableError>,
     },
     /// A request failed.
     #[error("request to {location} failed")]
@@ -120,13 +121,19 @@ pub fn parse_location(location: &str) -> Result<Url, StorageError> {
     Ok(url)
 }
 
+/// The directory a `file://` URL names.
+pub fn directory_of(url: &Url) -> Option<PathBuf> {
+    (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
+}
+
 /// Registers the S3 store factories once.
 fn register_handlers() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| deltalake::aws::register_handlers(None));
 }
 
-fn open_store(url: &Url) -> Result<Store, StorageError> {
+/// The store of a location, rooted at it.
+pub(crate) fn open_store(url: &Url) -> Result<Store, StorageError> {
     register_handlers();
     let store = logstore_for(url, StorageConfig::default())
         .map_err(|source| StorageError::Open { url: url.clone(), source: Box::new(source) })?;
@@ -138,6 +145,8 @@ fn open_store(url: &Url) -> Result<Store, StorageError> {
 pub struct Lake {
     url: Url,
     store: Store,
+    /// The store the lake lies in, from its root, when the caller made it.
+    given: Option<Store>,
 }
 
 impl Lake {
@@ -148,16 +157,41 @@ impl Lake {
     /// When the location is malformed, out of reach or its store ignores conditional puts.
     pub async fn open(location: &str) -> Result<Lake, StorageError> {
         let mut url = parse_location(location)?;
-        if let Ok(path) = url.to_file_path() {
+        if let Some(path) = directory_of(&url) {
             std::fs::create_dir_all(&path).map_err(|source| StorageError::Directory { path, source })?;
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
         let store = open_store(&url)?;
-        let lake = Lake { url, store };
+        let lake = Lake { url, store, given: None };
         lake.probe().await?;
         Ok(lake)
+    }
+
+    /// The lake at `url` in a store the caller made, such as one that counts or fails requests. `root`
+    /// begins where the URL's path does.
+    pub fn on_store(root: Store, url: &Url) -> Lake {
+        let mut url = url.clone();
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let prefix = Path::from_url_path(url.path()).unwrap_or_default();
+        let store = Arc::new(PrefixStore::new(root.clone(), prefix));
+        Lake { url, store, given: Some(root) }
+    }
+
+    /// Builds a table of this lake on the lake's store.
+    ///
+    /// # Errors
+    /// When the table format does not know the URL's scheme.
+    pub fn table_builder(&self, table: &str) -> Result<DeltaTableBuilder, DeltaTableError> {
+        let url = self.table_url(table);
+        let builder = DeltaTableBuilder::from_url(url.clone())?;
+        Ok(match &self.given {
+            Some(root) => builder.with_storage_backend(root.clone(), url),
+            None => builder,
+        })
     }
 
     /// Creates one key twice; the second create must be refused.
@@ -185,7 +219,7 @@ impl Lake {
 
     /// The lake's local directory, when it is local.
     pub fn directory(&self) -> Option<PathBuf> {
-        self.url.to_file_path().ok()
+        directory_of(&self.url)
     }
 
     /// The store, rooted at the lake.
@@ -253,6 +287,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Reads one bucket through a store that the caller brings, rooted at the bucket.
+    pub fn with_bucket(bucket: &str, store: Store) -> Inputs {
+        Inputs { buckets: tokio::sync::Mutex::new([(bucket.to_owned(), store)].into()) }
+    }
+
     /// The store of a bucket, rooted at the bucket.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl Stored {
     /// When the file cannot be read or has become shorter.
     pub fn object_id(&self) -> io::Result<String> {
         match self {
-            Stored::Memory(bytes) => Ok(hex(Sha256::digest(bytes).as_slice())),
+            Stored::Memory(bytes) => Ok(object_id(bytes)),
             Stored::File { file, bytes } => {
                 let mut hasher = Sha256::new();
                 let mut input = start(file, *bytes)?;
@@ -99,7 +99,12 @@ fn start(mut file: &File, bytes: u64) -> io::Result<BufReader<io::Take<&File>>> 
     Ok(BufReader::with_capacity(CHUNK, file.take(bytes)))
 }
 
-/// The identity of an object: half of a SHA-256 tells 2^64 objects apart.
+/// The identity of an object: 32 hex digits of the SHA-256 of its bytes.
+pub fn object_id(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes).as_slice())
+}
+
+/// Half of a SHA-256 tells 2^64 objects apart.
 fn hex(digest: &[u8]) -> String {
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

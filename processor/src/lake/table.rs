@@ -1,6 +1,6 @@
 //! One Delta table of the lake.
 
-use crate::storage::Lake;
+use crate::storage::{Lake, directory_of};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -13,8 +13,9 @@ use thiserror::Error;
 /// with [`BACKOFF`] they span about two minutes of a store that answers badly.
 const ATTEMPTS: u32 = 10;
 
-/// First pause between attempts; doubled each time up to a quarter minute, with jitter.
-const BACKOFF: Duration = Duration::from_millis(200);
+/// First pause between attempts; doubled each time up to a quarter minute, with jitter. Unit tests
+/// have a store of their own and do not wait for it.
+const BACKOFF: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(200) };
 
 /// Commits between checkpoints: at one commit every 30 s, a reader replays at most 50 minutes of log.
 const CHECKPOINT_INTERVAL: &str = "100";
@@ -70,11 +71,11 @@ impl LakeTable {
         let url = lake.table_url(schema.name);
         let failed =
             |source| TableError::Open { table: schema.name, url: url.to_string(), source: Box::new(source) };
-        if let Ok(path) = url.to_file_path() {
+        if let Some(path) = directory_of(&url) {
             let made = std::fs::create_dir_all(&path);
             made.map_err(|source| failed(DeltaTableError::Io { source }))?;
         }
-        let mut delta = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?.build().map_err(failed)?;
+        let mut delta = lake.table_builder(schema.name).and_then(DeltaTableBuilder::build).map_err(failed)?;
         match delta.load().await {
             Ok(()) => {}
             Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => {
@@ -133,6 +134,14 @@ impl LakeTable {
     /// The underlying table at the version last loaded.
     pub fn delta(&self) -> &DeltaTable {
         &self.delta
+    }
+
+    /// Loads the newest version.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn refresh(&mut self) -> Result<(), DeltaTableError> {
+        self.delta.update_state().await
     }
 
     /// The number of the last batch of `app_id` this table holds.

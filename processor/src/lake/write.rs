@@ -1,8 +1,8 @@
 //! Rows of a batch become sorted Parquet files, one set per table and day.
 //!
 //! Rows gather in memory until a table reaches the configured size; then they are sorted by day and
-//! time and written. File names are made of shard, batch and a counter: doing a batch again writes
-//! the same names, so an interrupted batch leaves nothing behind.
+//! time and written. File names are made of shard, batch and a counter; who stores them adds the
+//! attempt, so that no attempt at a batch overwrites a file of another.
 
 mod chunk;
 mod codes;

@@ -1,5 +1,10 @@
 //! Batches interrupted between any two steps.
 
+mod every_call;
+mod faulty;
+mod schedules;
+mod world;
+
 use super::*;
 use crate::discover::listing::list;
 
@@ -68,7 +73,7 @@ async fn store_without_commit(processor: &mut Processor, candidates: Vec<Candida
     (claim, files)
 }
 
-type Files = HashMap<&'static str, Vec<Add>>;
+type Files = BTreeMap<String, Vec<Add>>;
 
 #[tokio::test]
 async fn g5_rows_appear_with_their_commit_only() {
@@ -101,6 +106,43 @@ async fn g3_a_batch_interrupted_between_two_commits_is_completed_without_repeats
     let outcome = processor.take_in(again).await.expect("works");
     assert_eq!((outcome.summary.objects, outcome.summary.objects_known), (0, 2));
     assert_eq!(bench.rows(&tables::cloudtrail::TABLE).await, 4);
+}
+
+#[tokio::test]
+async fn g3_a_batch_prepared_twice_commits_what_was_prepared_first() {
+    let bench = Bench::new(2).await;
+    let mut processor = bench.open().await;
+    let candidates = bench.candidates(&processor).await;
+    let (claim, files) = store_without_commit(&mut processor, candidates).await;
+    let prepared = |files| Prepared { sequence: claim.sequence, files, summary: Summary::default() };
+    let first = prepared::settle(&bench.lake, prepared(files.clone())).await.expect("settles");
+    let other = prepared::settle(&bench.lake, prepared(Files::new())).await.expect("settles");
+    let path = |one: &Prepared| one.files["cloudtrail"][0].path.clone();
+    assert_eq!(path(&first), path(&other));
+    drop(processor);
+    // From here on the objects are not needed.
+    std::fs::remove_dir_all(&bench.input).expect("removes");
+    let processor = bench.open().await;
+    let stored = data_files(&processor.tables["cloudtrail"]).expect("lists");
+    assert_eq!(stored.iter().map(|file| file.path.to_string()).collect::<Vec<_>>(), [path(&first)]);
+    assert_eq!(bench.rows(&tables::ingest::TABLE).await, 2);
+    assert_eq!(bench.rows(&tables::rejected::TABLE).await, 0);
+}
+
+#[tokio::test]
+async fn a_prepared_batch_whose_files_are_gone_is_parsed_again() {
+    let bench = Bench::new(2).await;
+    let mut processor = bench.open().await;
+    let candidates = bench.candidates(&processor).await;
+    let (claim, files) = store_without_commit(&mut processor, candidates).await;
+    let path = Path::from(format!("cloudtrail/{}", files["cloudtrail"][0].path));
+    let prepared = Prepared { sequence: claim.sequence, files, summary: Summary::default() };
+    prepared::settle(&bench.lake, prepared).await.expect("settles");
+    drop(processor);
+    bench.lake.store().delete(&path).await.expect("deletes");
+    let _recovered = bench.open().await;
+    assert_eq!(bench.rows(&tables::cloudtrail::TABLE).await, 4);
+    assert_eq!(bench.rows(&tables::ingest::TABLE).await, 2);
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use s3s::auth::SimpleAuth;
 use s3s::dto::*;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body as S3Body, S3, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 /// Access key and secret the server accepts.
 pub const CREDENTIALS: (&str, &str) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
@@ -35,6 +36,8 @@ pub struct Stored {
     pub writes: u64,
     /// Contents it had before that differ from the present one.
     pub changes: u64,
+    /// When it was last written.
+    pub modified: SystemTime,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +106,8 @@ fn store(
     let writes = before.map_or(0, |stored| stored.writes) + 1;
     let changed = before.is_some_and(|stored| stored.bytes != bytes);
     let changes = before.map_or(0, |stored| stored.changes) + u64::from(changed);
-    state.objects.insert(at, Stored { bytes, etag, headers, writes, changes });
+    let modified = SystemTime::now();
+    state.objects.insert(at, Stored { bytes, etag, headers, writes, changes, modified });
     Ok(())
 }
 
@@ -181,10 +185,23 @@ impl S3 for Store {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let at = (request.input.bucket, request.input.key);
         let stored = self.state().objects.get(&at).cloned().ok_or_else(|| s3_error!(NoSuchKey))?;
+        let length = stored.bytes.len() as u64;
+        let (bytes, content_range) = match request.input.range {
+            None => (stored.bytes, None),
+            Some(range) => {
+                let range = range.check(length).map_err(|_| s3_error!(InvalidRange))?;
+                let place = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+                let [start, end] =
+                    [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+                (stored.bytes.slice(start..end), Some(place))
+            }
+        };
         Ok(S3Response::new(GetObjectOutput {
-            content_length: i64::try_from(stored.bytes.len()).ok(),
+            content_length: i64::try_from(bytes.len()).ok(),
+            content_range,
             e_tag: Some(ETag::Strong(stored.etag)),
-            body: Some(S3Body::from(stored.bytes).into()),
+            last_modified: Some(stored.modified.into()),
+            body: Some(S3Body::from(bytes).into()),
             ..Default::default()
         }))
     }
@@ -198,6 +215,7 @@ impl S3 for Store {
         Ok(S3Response::new(HeadObjectOutput {
             content_length: i64::try_from(stored.bytes.len()).ok(),
             e_tag: Some(ETag::Strong(stored.etag)),
+            last_modified: Some(stored.modified.into()),
             ..Default::default()
         }))
     }
@@ -208,6 +226,20 @@ impl S3 for Store {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         self.state().objects.remove(&(request.input.bucket, request.input.key));
         Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let bucket = request.input.bucket;
+        let mut state = self.state();
+        let mut deleted = Vec::new();
+        for object in request.input.delete.objects {
+            state.objects.remove(&(bucket.clone(), object.key.clone()));
+            deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
+        }
+        Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), ..Default::default() }))
     }
 
     async fn create_bucket(
@@ -225,26 +257,49 @@ impl S3 for Store {
         let prefix = input.prefix.unwrap_or_default();
         let after = input.continuation_token.or(input.start_after).unwrap_or_default();
         let most = usize::try_from(input.max_keys.unwrap_or(1000)).unwrap_or(1000).min(1000);
+        let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
         let state = self.state();
-        let ours = |(bucket, key): &(String, String)| {
-            *bucket == input.bucket && key.starts_with(&prefix) && *key > after
-        };
-        let found: Vec<(&(String, String), &Stored)> =
-            state.objects.iter().filter(|(at, _)| ours(at)).take(most + 1).collect();
-        let is_truncated = found.len() > most;
-        let object = |((_, key), stored): &(&(String, String), &Stored)| Object {
-            key: Some(key.clone()),
-            size: i64::try_from(stored.bytes.len()).ok(),
-            e_tag: Some(ETag::Strong(stored.etag.clone())),
-            ..Default::default()
-        };
-        let contents: Vec<Object> = found.iter().take(most).map(object).collect();
-        let last = contents.last().and_then(|object| object.key.clone());
+        let (mut contents, mut folders) = (Vec::new(), BTreeSet::new());
+        let mut last = String::new();
+        let mut is_truncated = false;
+        for ((bucket, key), stored) in &state.objects {
+            if *bucket != input.bucket || !key.starts_with(&prefix) || *key <= after {
+                continue;
+            }
+            let rest = &key[prefix.len()..];
+            let folder = delimiter.as_deref().and_then(|delimiter| {
+                rest.find(delimiter).map(|at| format!("{prefix}{}", &rest[..at + delimiter.len()]))
+            });
+            // What came with a page before does not come again with the next.
+            if folder.as_ref().is_some_and(|folder| folders.contains(folder) || after.starts_with(folder)) {
+                last.clone_from(key);
+                continue;
+            }
+            if contents.len() + folders.len() == most {
+                is_truncated = true;
+                break;
+            }
+            last.clone_from(key);
+            match folder {
+                Some(folder) => {
+                    folders.insert(folder);
+                }
+                None => contents.push(Object {
+                    key: Some(key.clone()),
+                    size: i64::try_from(stored.bytes.len()).ok(),
+                    e_tag: Some(ETag::Strong(stored.etag.clone())),
+                    last_modified: Some(stored.modified.into()),
+                    ..Default::default()
+                }),
+            }
+        }
+        let prefixes = folders.into_iter().map(|folder| CommonPrefix { prefix: Some(folder) });
         Ok(S3Response::new(ListObjectsV2Output {
             key_count: i32::try_from(contents.len()).ok(),
             contents: Some(contents),
+            common_prefixes: Some(prefixes.collect()),
             is_truncated: Some(is_truncated),
-            next_continuation_token: last.filter(|_| is_truncated),
+            next_continuation_token: Some(last).filter(|_| is_truncated),
             ..Default::default()
         }))
     }

@@ -78,15 +78,29 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
+    /// SIGSTOP: it stands still in the middle of what it does, and others see a process that hangs.
+    pub fn suspend(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // Gone already is as good as stopped.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     /// SIGTERM, then waits until it has drained.
     ///
     /// # Errors
     /// When it does not end within `limit`; it is killed then.
     pub fn stop(&mut self, limit: Duration) -> Result<Option<ExitStatus>, TimedOut> {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // Gone already is as good as stopped.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         self.finish(limit)
     }
 

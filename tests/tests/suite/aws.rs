@@ -5,6 +5,7 @@ use crate::stage::{Stage, plan};
 use logq_tests::harness::collector::Collector;
 use logq_tests::harness::{Daemon, Lake, Program, free_port, python, wait_for};
 use logq_tests::loggen::Plan;
+use logq_tests::loggen::corpus::Manifest;
 use logq_tests::loggen::vpc_flow::Layout;
 use std::net::TcpStream;
 use std::path::Path;
@@ -37,18 +38,19 @@ for number, (folder, _, names) in enumerate(sorted(os.walk(root))):
             s3.upload_file(path, "landing", os.path.relpath(path, root))
 "#;
 
-/// Prints how many messages the queue still holds, visible or not.
+/// Prints how many messages the queue still holds: all, or those in somebody's hands.
 const LEFT: &str = r#"
 import boto3, sys
-endpoint, url = sys.argv[1:3]
-names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+endpoint, url, which = sys.argv[1:4]
+names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"][which == "in_flight":]
 found = boto3.client("sqs", endpoint_url=endpoint).get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
 print(sum(int(found[name]) for name in names))
 "#;
 
-struct Cloud {
-    endpoint: String,
-    environment: Vec<(String, String)>,
+/// S3 and SQS of the emulator, with a bucket of input objects, one for the lake and a queue.
+pub struct Cloud {
+    pub endpoint: String,
+    pub environment: Vec<(String, String)>,
     python: std::path::PathBuf,
     queue: String,
     _server: Daemon,
@@ -56,7 +58,7 @@ struct Cloud {
 
 impl Cloud {
     /// Starts moto; none when the Python environment is missing.
-    fn start(stage: &Stage) -> Option<Self> {
+    pub fn start(stage: &Stage) -> Option<Self> {
         let Some(python) = python() else {
             println!("skipped: no Python environment with moto; ./dev test makes it");
             return None;
@@ -95,7 +97,15 @@ impl Cloud {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    fn left(&self, which: &str) -> u64 {
+        self.script(LEFT, &[&self.queue, which]).parse().unwrap()
+    }
+
     fn processor(&self, stage: &Stage) -> Daemon {
+        self.processor_as(stage, "0", "4s")
+    }
+
+    fn processor_as(&self, stage: &Stage, shard: &str, until_idle: &str) -> Daemon {
         // Messages of a killed processor come back soon.
         let config = stage.path("processor.toml");
         std::fs::write(&config, "visibility = \"15s\"\n").unwrap();
@@ -106,14 +116,16 @@ impl Cloud {
             "--commit-interval",
             "500ms",
             "--until-idle",
-            "4s",
+            until_idle,
+            "--shard",
+            shard,
         ]);
         command.args(["--sqs-queue-url", &self.queue, "--sqs-endpoint", &self.endpoint]);
         command.envs(self.environment.iter().cloned());
-        Daemon::spawn("logq-processor", command, &stage.path("processor.log")).unwrap()
+        Daemon::spawn("logq-processor", command, &stage.path(&format!("processor-{shard}.log"))).unwrap()
     }
 
-    fn lake(&self, stage: &Stage) -> Lake {
+    pub fn lake(&self, stage: &Stage) -> Lake {
         Lake::new(&stage.programs, "s3://lake/lake").with_environment(&self.environment)
     }
 }
@@ -121,6 +133,21 @@ impl Cloud {
 fn finish(processor: &mut Daemon) {
     let status = processor.finish(Duration::from_secs(240)).unwrap();
     assert!(status.is_some_and(|status| status.success()), "{}", processor.last_words());
+}
+
+/// Every record of the corpus is in its table once, and the ledger balances.
+pub fn assert_once(lake: &Lake, manifest: &Manifest) {
+    for (table, rows) in [("cloudtrail", manifest.cloudtrail.rows()), ("vpc_flow", manifest.vpc_flow.rows())]
+    {
+        assert_eq!(lake.count(table).unwrap(), rows, "{table}");
+        let repeated = lake.number(&format!("select count(*) - count(distinct event_uid) as n from {table}"));
+        assert_eq!(repeated.unwrap(), 0, "{table}");
+    }
+    let number = |sql: &str| lake.number(sql).unwrap();
+    let rows = manifest.cloudtrail.rows() + manifest.vpc_flow.rows();
+    assert_eq!(number("select sum(rows) as n from ingest"), rows, "the ledger counts other rows");
+    let repeated = "select count(*) - count(distinct object_id) as n from ingest";
+    assert_eq!(number(repeated), 0, "objects that are in the ledger twice");
 }
 
 fn upload(cloud: &Cloud, root: &Path) {
@@ -144,20 +171,39 @@ fn g3_s3_notifications_bring_every_object_into_a_lake_on_s3_once() {
     // Messages the killed one held reappear after their visibility timeout.
     let limit = Duration::from_secs(150);
     let drained = wait_for("the queue to be empty", limit, || {
-        if cloud.script(LEFT, &[&cloud.queue]) == "0" {
+        if cloud.left("all") == 0 {
             return true;
         }
         finish(&mut cloud.processor(&stage));
         false
     });
     assert!(drained.is_ok(), "messages are left:\n{}", processor.last_words());
-    let lake = cloud.lake(&stage);
-    for (table, rows) in [("cloudtrail", manifest.cloudtrail.rows()), ("vpc_flow", manifest.vpc_flow.rows())]
-    {
-        assert_eq!(lake.count(table).unwrap(), rows, "{table}");
-        let repeated = lake.number(&format!("select count(*) - count(distinct event_uid) as n from {table}"));
-        assert_eq!(repeated.unwrap(), 0, "{table}");
-    }
+    assert_once(&cloud.lake(&stage), &manifest);
+}
+
+/// G3: a worker hangs with messages in its hands until they are visible again, another takes them, and
+/// the first goes on as if nothing had been.
+#[test]
+fn g3_two_workers_that_hold_the_same_messages_store_every_object_once() {
+    let stage = Stage::new();
+    let Some(cloud) = Cloud::start(&stage) else { return };
+    let (root, manifest) = stage.corpus(&Plan { cloudtrail: 300, flows: 800, ..plan(53) }, Layout::V5);
+    std::fs::remove_file(root.join("manifest.json")).unwrap();
+    std::fs::remove_file(root.join("labels.jsonl")).unwrap();
+    upload(&cloud, &root);
+    let mut one = cloud.processor_as(&stage, "one", "4s");
+    let taken =
+        wait_for("the first to take messages", Duration::from_secs(60), || cloud.left("in_flight") > 0);
+    taken.unwrap_or_else(|error| panic!("{error}: {}", one.last_words()));
+    one.suspend();
+    // It waits longer than messages stay invisible, so it gets those of the first too.
+    let mut two = cloud.processor_as(&stage, "two", "25s");
+    finish(&mut two);
+    let held = cloud.left("all");
+    assert_eq!(held, 0, "the second left messages: {}", two.last_words());
+    one.resume();
+    finish(&mut one);
+    assert_once(&cloud.lake(&stage), &manifest);
 }
 
 #[test]

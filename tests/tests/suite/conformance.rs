@@ -2,11 +2,12 @@
 //! emulator is known to be more forgiving than AWS, the case says so and only the double is held to
 //! it.
 
+use crate::radosgw;
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use logq_tests::doubles::cloudwatch::CloudWatch;
 use logq_tests::doubles::faults::Faults;
 use logq_tests::doubles::s3::{CREDENTIALS, S3Server};
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 enum Who {
     Double,
     Emulator,
+    Radosgw,
 }
 
 /// Starts the emulator; none, with a message, when the Python environment is missing.
@@ -247,12 +249,55 @@ async fn objects(who: Who, endpoint: &str) {
     }
 }
 
+/// What a lake needs besides: parts of objects, folders, times, several deletions in one request.
+async fn parts_and_folders(who: Who, endpoint: &str) {
+    let config = aws_sdk_s3::config::Builder::from(&sdk(endpoint).await).force_path_style(true).build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    client.create_bucket().bucket("folders").send().await.unwrap();
+    for key in ["t/_log/1", "t/d=1/a", "t/d=1/b", "t/d=2/a", "t/e"] {
+        let body = ByteStream::from_static(b"0123456789");
+        client.put_object().bucket("folders").key(key).body(body).send().await.unwrap();
+    }
+    for (range, expected) in [("bytes=2-4", "234"), ("bytes=8-99", "89"), ("bytes=-3", "789")] {
+        let part = client.get_object().bucket("folders").key("t/e").range(range).send().await.unwrap();
+        assert!(part.content_range().is_some() && part.last_modified().is_some(), "{who:?}");
+        let body = part.body.collect().await.unwrap().into_bytes();
+        assert_eq!(&body[..], expected.as_bytes(), "{who:?}: {range}");
+    }
+    let beyond = client.get_object().bucket("folders").key("t/e").range("bytes=10-11").send().await;
+    assert_eq!(beyond.unwrap_err().code(), Some("InvalidRange"), "{who:?}");
+
+    let folders =
+        client.list_objects_v2().bucket("folders").prefix("t/").delimiter("/").send().await.unwrap();
+    let names: Vec<&str> = folders.common_prefixes().iter().filter_map(|folder| folder.prefix()).collect();
+    assert_eq!(names, ["t/_log/", "t/d=1/", "t/d=2/"], "{who:?}");
+    let objects: Vec<&str> = folders.contents().iter().filter_map(|object| object.key()).collect();
+    assert_eq!(objects, ["t/e"], "{who:?}");
+    assert!(folders.contents()[0].last_modified().is_some(), "{who:?}");
+    let after = client.list_objects_v2().bucket("folders").start_after("t/d=1/a").send().await.unwrap();
+    let keys: Vec<&str> = after.contents().iter().filter_map(|object| object.key()).collect();
+    assert_eq!(keys, ["t/d=1/b", "t/d=2/a", "t/e"], "{who:?}");
+
+    let objects = ["t/e", "t/d=2/a", "none"];
+    let objects = objects.map(|key| ObjectIdentifier::builder().key(key).build().unwrap());
+    let delete = Delete::builder().set_objects(Some(objects.to_vec())).build().unwrap();
+    let deleted = client.delete_objects().bucket("folders").delete(delete).send().await.unwrap();
+    assert_eq!((deleted.deleted().len(), deleted.errors().len()), (3, 0), "{who:?}");
+    let left = client.list_objects_v2().bucket("folders").send().await.unwrap();
+    assert_eq!(left.contents().len(), 3, "{who:?}");
+}
+
 #[test]
-fn the_s3_double_and_the_emulator_agree() {
+fn the_s3_double_the_emulator_and_radosgw_agree() {
     let (_store, server) = S3Server::start(Arc::new(Faults::none())).unwrap();
     runtime().block_on(objects(Who::Double, &server.endpoint()));
+    runtime().block_on(parts_and_folders(Who::Double, &server.endpoint()));
     let dir = tempfile::tempdir().unwrap();
     if let Some((_server, endpoint)) = emulator(dir.path()) {
         runtime().block_on(objects(Who::Emulator, &endpoint));
+        runtime().block_on(parts_and_folders(Who::Emulator, &endpoint));
+    }
+    if let Some((_server, endpoint)) = radosgw::start(dir.path()) {
+        runtime().block_on(parts_and_folders(Who::Radosgw, &endpoint));
     }
 }

@@ -15,6 +15,8 @@ mod e2e;
 mod faults;
 mod fixtures;
 mod house;
+mod many_writers;
+mod radosgw;
 mod readers;
 mod recovery;
 mod replay;
