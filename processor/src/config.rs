@@ -1,10 +1,12 @@
 //! Limits and intervals, each with its reason. `RawConfig` is what a file may say, [`Config`] what
 //! later code sees.
 
-use crate::formats::Limits;
+use crate::formats::vpc_flow::format::Scope;
+use crate::formats::{FlowFormat, Limits};
 use chrono::Days;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -35,6 +37,9 @@ pub struct Config {
     pub visibility: Duration,
     /// Parser limits.
     pub limits: Limits,
+    /// Formats of flow logs that come without a header line. None: only AWS's default format of
+    /// version 2 is read without one.
+    pub flow_formats: Arc<[FlowFormat]>,
 }
 
 impl Default for Config {
@@ -50,6 +55,7 @@ impl Default for Config {
             poll_interval: Duration::from_secs(1),
             visibility: Duration::from_secs(120),
             limits: Limits::default(),
+            flow_formats: Arc::new([]),
         }
     }
 }
@@ -70,6 +76,17 @@ pub struct RawConfig {
     object_bytes_max: Option<u64>,
     record_bytes_max: Option<usize>,
     rejected_bytes_max: Option<usize>,
+    #[serde(default)]
+    flow_format: Vec<RawFlowFormat>,
+}
+
+/// One `[[flow_format]]`: the format of flow logs below a location or in a log group.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFlowFormat {
+    location: Option<String>,
+    log_group: Option<String>,
+    format: String,
 }
 
 /// What is wrong with a configuration.
@@ -148,6 +165,7 @@ impl TryFrom<RawConfig> for Config {
             poll_interval: duration("poll_interval", raw.poll_interval, base.poll_interval)?,
             visibility: visibility(duration("visibility", raw.visibility, base.visibility)?)?,
             limits,
+            flow_formats: raw.flow_format.into_iter().map(flow_format).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -162,6 +180,32 @@ pub fn shard(name: String) -> Result<String, ConfigError> {
     }
     let reason = "use 1 to 63 letters, digits, `-` or `_`".to_owned();
     Err(ConfigError::Value { key: "shard", value: name, reason })
+}
+
+fn flow_format(raw: RawFlowFormat) -> Result<FlowFormat, ConfigError> {
+    let scope = match (raw.location, raw.log_group) {
+        // Local objects are known by their path.
+        (Some(location), None) if location.starts_with('/') || location.contains("://") => {
+            Scope::Location(location.strip_prefix("file://").unwrap_or(&location).to_owned())
+        }
+        (None, Some(group)) if !group.is_empty() => Scope::LogGroup(group),
+        (location, _) => {
+            let reason =
+                "each flow_format needs either `location` (`s3://bucket/prefix/` or an absolute path) \
+                          or `log_group`"
+                    .to_owned();
+            return Err(ConfigError::Value {
+                key: "flow_format",
+                value: location.unwrap_or_default(),
+                reason,
+            });
+        }
+    };
+    FlowFormat::new(scope, &raw.format).map_err(|error| ConfigError::Value {
+        key: "flow_format.format",
+        value: raw.format,
+        reason: error.to_string(),
+    })
 }
 
 fn at_least_one(key: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
@@ -199,6 +243,7 @@ fn visibility(value: Duration) -> Result<Duration, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::vpc_flow::format;
 
     fn parse(text: &str) -> Result<Config, String> {
         let raw: RawConfig = toml::from_str(text).map_err(|error| error.to_string())?;
@@ -211,6 +256,15 @@ mod tests {
         assert_eq!(config.shard, "eu-1");
         assert_eq!(config.commit_interval, Duration::from_secs(5));
         assert_eq!(config.batch_objects_max, Config::default().batch_objects_max);
+        let formats = "[[flow_format]]\nlocation = \"/data/flow/\"\nformat = \"${start} ${end}\"\n\
+                       [[flow_format]]\nlog_group = \"g\"\nformat = \"start end srcaddr\"";
+        let config = parse(formats).expect("valid");
+        let below = format::of_location(&config.flow_formats, "/data/flow/x.gz");
+        assert_eq!(below.map(|layout| layout.fields.len()), Some(2));
+        assert_eq!(
+            format::of_log_group(&config.flow_formats, "g").map(|layout| layout.fields.len()),
+            Some(3)
+        );
     }
 
     #[test]
@@ -221,6 +275,9 @@ mod tests {
             ("shard = \"a/b\"", "shard"),
             ("batch_objects_max = 0", "batch_objects_max"),
             ("visibility = \"1s\"", "visibility"),
+            ("[[flow_format]]\nformat = \"start end\"", "needs either `location`"),
+            ("[[flow_format]]\nlog_group = \"g\"\nformat = \"${Start} end\"", "${Start}"),
+            ("[[flow_format]]\nlog_group = \"g\"\nformat = \"\"\nx = 1", "`x`"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");

@@ -8,11 +8,11 @@
 //! after damaged ones are kept; batches have exactly the schema of their table.
 //!
 //! Refuses: to guess the columns of a flow log without a header, to read by file name, to drop a
-//! record silently.
+//! record silently. Logs of known sources without a table are refused by their name ([`sniff`]).
 //!
 //! The folder: [`inflate`] (bytes to text), [`sniff`] (what is it), [`documents`] and [`lines`] (where
 //! records stand in it), one folder per source, and what they share: [`json`], [`time`],
-//! [`address`], [`columns`], [`seen`], [`intake`].
+//! [`address`], [`key`], [`columns`], [`seen`], [`intake`].
 
 pub mod app_log;
 pub mod cloudtrail;
@@ -20,6 +20,7 @@ pub mod columns;
 pub mod documents;
 pub mod inflate;
 pub mod intake;
+pub mod key;
 pub mod lines;
 pub mod seen;
 pub mod sniff;
@@ -38,6 +39,7 @@ use inflate::{Source, Window};
 use intake::Intake;
 use logq_schemas::{Reason, Table};
 use sniff::Shape;
+pub use vpc_flow::format::FlowFormat;
 
 /// One input object as stored.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +94,7 @@ impl FormatKind {
 }
 
 /// Raised when other objects are recognised than before.
-const SNIFF_VERSION: i32 = 1;
+const SNIFF_VERSION: i32 = 2;
 
 /// Limits on one object.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +132,8 @@ pub struct Context<'a> {
     pub ingest_time: i64,
     /// Limits from the configuration.
     pub limits: &'a Limits,
+    /// Formats declared for flow logs that come without a header line.
+    pub flow_formats: &'a [FlowFormat],
 }
 
 /// A record, or a whole object, that could not be parsed.
@@ -218,7 +222,8 @@ fn read_window(
 ) -> Report {
     window.more();
     let mut intake = Intake::new(object, context, output);
-    let shape = sniff::shape(&window, object);
+    let shape = sniff::shape(&window, object, context);
+    let mut inflated = None;
     let mut format = match &shape {
         Shape::Empty if window.damage().is_some() => FormatKind::Unknown,
         Shape::Empty => FormatKind::Empty,
@@ -228,6 +233,11 @@ fn read_window(
         Shape::Flow => {
             vpc_flow::read(&mut window, &mut intake, seen);
             FormatKind::VpcFlow
+        }
+        Shape::Parquet => {
+            let (format, bytes) = vpc_flow::parquet::read(&mut intake, seen);
+            inflated = Some(bytes);
+            format
         }
         Shape::Digest => {
             window.drain();
@@ -250,7 +260,7 @@ fn read_window(
         window.drain();
     }
     let mut counts = intake.counts;
-    counts.inflated_bytes = window.inflated();
+    counts.inflated_bytes = inflated.unwrap_or_else(|| window.inflated());
     counts.records = counts.rows + counts.rejected + counts.duplicates + counts.skipped;
     Report { format, counts }
 }

@@ -580,6 +580,7 @@ impl Processor {
             objects,
             seen: self.seen.take().unwrap_or_default(),
             limits: self.config.limits,
+            flow_formats: self.config.flow_formats.clone(),
             memory_bytes_max: self.config.file_memory_bytes_max,
         };
         let parser = tokio::task::spawn_blocking(move || job.run(&files_in));

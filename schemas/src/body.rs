@@ -4,8 +4,11 @@
 //! means the same at the node and in the lake.
 
 pub mod access;
+pub mod audit;
+pub mod postgres;
 pub mod severity;
 pub mod structured;
+pub mod syslog;
 
 use std::borrow::Cow;
 
@@ -28,6 +31,8 @@ pub struct Understood<'a> {
     pub src_ip: Option<Cow<'a, str>>,
     /// Client port.
     pub src_port: Option<i32>,
+    /// What was done, where it is no HTTP method.
+    pub action: Option<Cow<'a, str>>,
     /// HTTP method.
     pub method: Option<Cow<'a, str>>,
     /// Request target.
@@ -44,7 +49,7 @@ pub struct Understood<'a> {
     pub referer: Option<Cow<'a, str>>,
 }
 
-/// Reads a body. Tried in this order: JSON object, access log, logfmt, level prefix.
+/// Reads a body. Tried in this order: JSON object, access log, PostgreSQL, syslog, logfmt, level prefix.
 pub fn understand(body: &str) -> Understood<'_> {
     let line = body.trim_ascii();
     if line.starts_with('{')
@@ -52,14 +57,16 @@ pub fn understand(body: &str) -> Understood<'_> {
     {
         return understood;
     }
-    if let Some(understood) = access::combined(line).or_else(|| access::ssl_request(line)) {
+    if let Some(understood) =
+        access::request(line).or_else(|| postgres::read(line)).or_else(|| syslog::read(line))
+    {
         return understood;
     }
     if let Some(understood) = structured::logfmt(line) {
         return understood;
     }
     let mut understood = Understood::default();
-    if let Some(level) = severity::in_prefix(line) {
+    if let Some(level) = severity::in_prefix(line).or_else(|| severity::in_second_line(line)) {
         understood.severity_number = Some(level.number);
         understood.severity_text = Some(Cow::Borrowed(level.text));
     }

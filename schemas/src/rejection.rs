@@ -7,12 +7,16 @@ use std::fmt;
 pub enum Reason {
     /// No parser recognises the object.
     UnknownFormat,
+    /// A log of a known source that has no table.
+    UnsupportedSource,
     /// The name says gzip or zstd, the bytes do not.
     NotCompressed,
     /// The compressed stream ends early; what could be inflated was parsed.
     TruncatedCompression,
     /// The compressed stream is damaged; what could be inflated was parsed.
     CorruptCompression,
+    /// The Parquet file is damaged; the rows before the damage were parsed.
+    CorruptParquet,
     /// The object inflates past the configured limit.
     TooLarge,
     /// Not JSON.
@@ -43,11 +47,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and metrics.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 19] = [
         Reason::UnknownFormat,
+        Reason::UnsupportedSource,
         Reason::NotCompressed,
         Reason::TruncatedCompression,
         Reason::CorruptCompression,
+        Reason::CorruptParquet,
         Reason::TooLarge,
         Reason::InvalidJson,
         Reason::TruncatedJson,
@@ -67,9 +73,11 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::UnknownFormat => "unknown_format",
+            Reason::UnsupportedSource => "unsupported_source",
             Reason::NotCompressed => "not_compressed",
             Reason::TruncatedCompression => "truncated_compression",
             Reason::CorruptCompression => "corrupt_compression",
+            Reason::CorruptParquet => "corrupt_parquet",
             Reason::TooLarge => "too_large",
             Reason::InvalidJson => "invalid_json",
             Reason::TruncatedJson => "truncated_json",
@@ -90,12 +98,18 @@ impl Reason {
     pub fn doc(self) -> &'static str {
         match self {
             Reason::UnknownFormat => "No parser recognises the object; one row stands for the whole object.",
+            Reason::UnsupportedSource => {
+                "A log of a known source that has no table here; the message names it, one row stands for the whole object."
+            }
             Reason::NotCompressed => "The name says gzip or zstd, the bytes do not.",
             Reason::TruncatedCompression => {
                 "The compressed stream ends early; complete records before the cut are in their table."
             }
             Reason::CorruptCompression => {
                 "The compressed stream is damaged; complete records before the damage are in their table."
+            }
+            Reason::CorruptParquet => {
+                "The Parquet file is damaged; rows before the damage are in their table."
             }
             Reason::TooLarge => "The object inflates past `object_bytes_max`.",
             Reason::InvalidJson => "The bytes are not JSON.",

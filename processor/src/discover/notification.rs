@@ -10,7 +10,6 @@
 //! Source: Amazon S3 User Guide, “Event message structure”; Amazon EventBridge, “Amazon S3 events”;
 //! AWS CloudTrail User Guide, “Configuring Amazon SNS notifications”.
 
-use crate::storage::{Candidate, Place};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -34,18 +33,6 @@ pub struct CreatedObject {
     pub size: u64,
     /// Its ETag, where said.
     pub etag: Option<String>,
-}
-
-impl From<CreatedObject> for Candidate {
-    fn from(object: CreatedObject) -> Candidate {
-        Candidate {
-            place: Place::Bucket { bucket: object.bucket, key: object.key },
-            stored_bytes: object.size,
-            last_modified: None,
-            // Listings write the ETag with quotes, notifications without.
-            etag: object.etag.map(|etag| format!("\"{}\"", etag.trim_matches('"'))),
-        }
-    }
 }
 
 /// Why a message is not understood. It stays in the queue, for its dead-letter queue to catch.

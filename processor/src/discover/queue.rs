@@ -5,7 +5,7 @@
 //! not understood, or whose object cannot be read, stays: the queue's redrive policy moves it to the
 //! dead-letter queue.
 
-use super::notification::{Notification, parse};
+use super::notification::{CreatedObject, Notification, parse};
 use crate::storage::{Candidate, Place};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{DisplayErrorContext, SdkError};
@@ -28,6 +28,18 @@ pub struct QueueError {
     operation: &'static str,
     queue: String,
     reason: String,
+}
+
+impl From<CreatedObject> for Candidate {
+    fn from(object: CreatedObject) -> Candidate {
+        Candidate {
+            place: Place::Bucket { bucket: object.bucket, key: object.key },
+            stored_bytes: object.size,
+            last_modified: None,
+            // Listings write the ETag with quotes, notifications without.
+            etag: object.etag.map(|etag| format!("\"{}\"", etag.trim_matches('"'))),
+        }
+    }
 }
 
 /// One received message.

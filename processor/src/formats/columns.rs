@@ -400,7 +400,7 @@ mod tests {
         const BYTES: usize = index(&tables::vpc_flow::TABLE, "bytes");
         let object = Object { location: "a", object_id: "00ff", bytes: b"" };
         let limits = Limits::default();
-        let context = Context { ingest_time: 7, limits: &limits };
+        let context = Context { ingest_time: 7, limits: &limits, flow_formats: &[] };
         let mut rows = Rows::new(&tables::vpc_flow::TABLE, "vpc_flow", 1, &object, &context);
         let mut output = Collect(Vec::new());
         for row in 0..5 {

@@ -2,9 +2,11 @@
 //!
 //! Any sequence of documents is read, with or without line ends between them: log files
 //! (`{"Records":[…]}`), arrays of records, single records, one record a line, EventBridge events
-//! (`detail`), LookupEvents answers (`CloudTrailEvent` holds the record as a string), CloudWatch
-//! Logs subscriptions and exports (`logEvents`, `message`). A message that is no JSON is read as a
-//! flow log line, for flow logs delivered through CloudWatch Logs.
+//! (`detail`), LookupEvents answers (`CloudTrailEvent` holds the record as a string), results of
+//! CloudTrail Lake queries (`QueryResultRows`), CloudWatch Logs subscriptions and exports
+//! (`logEvents`, `message`), and what Firehose failed to deliver (`rawData`). A message that is no JSON
+//! is read as a flow log line, for flow logs delivered through CloudWatch Logs, in the format declared
+//! for its `logGroup`.
 //!
 //! Records are handed out as they arrive: memory holds one chunk and at most one record. A damaged
 //! record is rejected with its bytes and reading goes on with the next one.
@@ -265,8 +267,7 @@ impl Reader<'_> {
                 match cursor.value() {
                     Ok(value) if cursor.at() < text.len() => {
                         let place = self.next(base, at);
-                        let message = "an element of the list is no JSON object".to_owned();
-                        intake.reject(Reason::NotARecord, message, place, value.raw.as_bytes());
+                        self.row(&value, place, intake);
                         Step::To(cursor.at())
                     }
                     Ok(_) | Err(Fault::Cut) if !last && data.len() == text.len() => Step::More(at),
@@ -373,7 +374,9 @@ impl Reader<'_> {
                 Step::To(end)
             }
             Err(Stop::List(opening)) => {
-                self.listed |= text.get(at..opening).is_some_and(|head| head.contains("\"Records\""));
+                let head = text.get(at..opening).unwrap_or("");
+                self.listed |= head.contains("\"Records\"");
+                self.enter(head, intake);
                 self.state = State::List { member: true };
                 Step::To(opening + 1)
             }

@@ -1,11 +1,13 @@
 //! What an object is, from its first kilobytes; the name only breaks ties.
 
+mod foreign;
+
 use super::cloudtrail::parse::LISTS;
 use super::cloudtrail::split;
 use super::inflate::Window;
 use super::json::{Cursor, Fault, Kind};
-use super::vpc_flow::header;
-use super::{Object, time};
+use super::vpc_flow::{self, format, header};
+use super::{Context, Object, time};
 use logq_schemas::Reason;
 
 /// How much is looked at: enough for the first lines of every text format and for the first keys of
@@ -13,6 +15,9 @@ use logq_schemas::Reason;
 const LOOK: usize = 64 << 10;
 /// Lines of it that are tried as flow log lines.
 const LINES: usize = 64;
+
+/// Keys of the first document that are looked at.
+const KEYS: usize = 64;
 
 /// How far from the start a record may open for damage before it to be just that.
 const NEAR: usize = 64;
@@ -30,12 +35,14 @@ pub enum Shape {
     Digest,
     /// Flow log lines.
     Flow,
+    /// A Parquet file; its columns say whether it is a flow log.
+    Parquet,
     /// Nothing this processor reads; why, and what to do.
     Unknown(Reason, String),
 }
 
 /// Looks at the first bytes of a window that has been filled once.
-pub fn shape(window: &Window<'_>, object: &Object<'_>) -> Shape {
+pub fn shape(window: &Window<'_>, object: &Object<'_>, context: &Context<'_>) -> Shape {
     let data = window.data();
     if data.iter().all(u8::is_ascii_whitespace) {
         if window.is_ended() {
@@ -47,7 +54,7 @@ pub fn shape(window: &Window<'_>, object: &Object<'_>) -> Shape {
     match head.first() {
         Some(b'{') => document(head),
         Some(b'[') => Shape::Json,
-        _ => text(head, window, object),
+        _ => text(head, window, object, context),
     }
 }
 
@@ -63,11 +70,13 @@ fn document(head: &[u8]) -> Shape {
             head.get(..error.valid_up_to()).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or("")
         }
     };
-    let mut first = None;
+    let mut keys = Vec::new();
     let (mut log, mut stream, mut digest, mut files) = (false, false, false, false);
     let _ = Cursor::new(valid, 0).object::<Fault>(|cursor, key| {
         let name = key.raw.get(1..key.raw.len() - 1).unwrap_or("");
-        first.get_or_insert(name);
+        if keys.len() < KEYS {
+            keys.push(name);
+        }
         log |= name == "log";
         stream |= name == "stream";
         digest |= name == "digestStartTime" || name == "digestS3Object";
@@ -79,12 +88,14 @@ fn document(head: &[u8]) -> Shape {
         log &= name != "log" || matches!(value.kind, Kind::Text { .. });
         Ok(())
     });
-    if first == Some("landing") {
+    if keys.first() == Some(&"landing") {
         Shape::Landing
     } else if digest && files {
         Shape::Digest
     } else if log && stream {
         container_log()
+    } else if let Some(what) = foreign::document(&keys) {
+        Shape::Unknown(Reason::UnsupportedSource, what.to_owned())
     } else {
         Shape::Json
     }
@@ -94,7 +105,13 @@ fn container_log() -> Shape {
     unknown("container log: ship it with logq-collector, which writes landing objects".to_owned())
 }
 
-fn text(head: &[u8], window: &Window<'_>, object: &Object<'_>) -> Shape {
+fn text(head: &[u8], window: &Window<'_>, object: &Object<'_>, context: &Context<'_>) -> Shape {
+    if head.starts_with(b"PAR1") {
+        if window.is_compressed() {
+            return unknown("a compressed Parquet file: store it as it was delivered".to_owned());
+        }
+        return Shape::Parquet;
+    }
     if holds_records(head) {
         return Shape::Json;
     }
@@ -116,14 +133,20 @@ fn text(head: &[u8], window: &Window<'_>, object: &Object<'_>) -> Shape {
         }
     }
     let location = object.location;
+    if format::of_location(context.flow_formats, location).is_some() {
+        return Shape::Flow;
+    }
+    if let Some(what) = foreign::line(first) {
+        return Shape::Unknown(Reason::UnsupportedSource, what.to_owned());
+    }
     if location.contains("/CloudTrail/") || location.contains("_CloudTrail_") {
         return Shape::Json;
     }
     if looks_like_flow(first) {
         let advice = if first.split(|byte| header::is_blank(*byte)).nth(1) == Some(b"TransitGateway") {
-            "transit gateway flow log without a header line: put the header line of its format first"
+            "transit gateway flow log without a header line: put the header line of its format first, or declare it as a flow_format in the configuration"
         } else {
-            "flow log in a custom format without a header line: put the header line of its format first"
+            "flow log in a custom format without a header line: put the header line of its format first, or declare it as a flow_format in the configuration"
         };
         return unknown(advice.to_owned());
     }
@@ -155,8 +178,7 @@ fn refuse(what: &str, window: &Window<'_>, object: &Object<'_>) -> Shape {
 
 /// What other formats begin with, and bytes that no text holds.
 fn binary(head: &[u8]) -> Option<&'static str> {
-    let known: [(&[u8], &str); 8] = [
-        (b"PAR1", "a Parquet file (deliver flow logs as text)"),
+    let known: [(&[u8], &str); 7] = [
         (b"PK\x03\x04", "a zip archive"),
         (b"BZh", "bzip2"),
         (b"\xfd7zXZ", "xz"),
@@ -175,6 +197,9 @@ fn binary(head: &[u8]) -> Option<&'static str> {
 fn is_default_flow(line: &[u8]) -> bool {
     let tokens: Vec<&[u8]> =
         line.split(|byte| header::is_blank(*byte)).filter(|token| !token.is_empty()).take(16).collect();
+    if tokens.first() == Some(&b"2".as_slice()) && vpc_flow::seam(line).is_some() {
+        return true; // records without line ends between them
+    }
     let tokens = match tokens.len() {
         15 => tokens.get(1..).unwrap_or(&[]),
         _ => &tokens,

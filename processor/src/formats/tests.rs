@@ -3,8 +3,11 @@
 
 mod damage;
 mod fixtures;
+mod flow;
 mod landing;
+mod mutation;
 mod sources;
+mod trail;
 
 use super::*;
 use arrow::array::{Array, AsArray};
@@ -85,8 +88,15 @@ fn cell(column: &arrow::array::ArrayRef, row: usize) -> String {
 
 fn read_with(location: &str, bytes: &[u8], limits: &Limits, seen: &mut Seen) -> (Report, Taken) {
     let object = Object { location, object_id: "0123456789abcdef0123456789abcdef", bytes };
+    let context = Context { ingest_time: NOW, limits, flow_formats: &[] };
+    check(&object, &context, seen)
+}
+
+/// Reads an object and checks what must hold for every one.
+fn check(object: &Object<'_>, context: &Context<'_>, seen: &mut Seen) -> (Report, Taken) {
+    let (location, limits) = (object.location, context.limits);
     let mut taken = Taken::default();
-    let report = read(&object, &Context { ingest_time: NOW, limits }, seen, &mut taken);
+    let report = read(object, context, seen, &mut taken);
     let counts = report.counts;
     assert_eq!(counts.records, counts.rows + counts.rejected + counts.duplicates + counts.skipped);
     assert_eq!(counts.rows, taken.rows(), "{location}");

@@ -2,18 +2,25 @@
 
 use super::{Loaded, PipelineError, Summary};
 use crate::claims::{Claim, ClaimedObject};
-use crate::formats::{self, Context, Counts, FormatKind, Limits, Object, Output, Rejected, Report, Seen};
+use crate::formats::{
+    self, Context, Counts, FlowFormat, FormatKind, Limits, Object, Output, Rejected, Report, Seen,
+};
 use crate::lake::bookkeeping::{IngestRow, RejectedRow, ingest_batch, rejected_batch};
 use crate::lake::write::{BatchWriter, DataFile, WriteError};
 use crate::storage::StorageError;
 use crate::stored::Stored;
 use arrow::array::RecordBatch;
 use logq_schemas::{Reason, Table, tables};
+use std::io::{BufRead, Read};
+use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
 /// Rejected rows are handed on in groups of this many, so that a hostile object cannot fill memory
 /// with them.
 const REJECTED_ROWS: usize = 4_096;
+
+/// Largest Parquet input that is read. Flow log files end at 75 MB.
+const PARQUET_BYTES_MAX: u64 = 256 << 20;
 
 /// One batch to parse.
 pub(super) struct Job {
@@ -21,6 +28,7 @@ pub(super) struct Job {
     pub objects: Vec<Loaded>,
     pub seen: Seen,
     pub limits: Limits,
+    pub flow_formats: Arc<[FlowFormat]>,
     pub memory_bytes_max: usize,
 }
 
@@ -87,7 +95,11 @@ impl Job {
             };
             let report = match bytes {
                 Some(stored) => {
-                    let context = Context { ingest_time: self.claim.claimed_at, limits: &self.limits };
+                    let context = Context {
+                        ingest_time: self.claim.claimed_at,
+                        limits: &self.limits,
+                        flow_formats: &self.flow_formats,
+                    };
                     read(&object, &stored, &context, &mut self.seen, &mut sorter)?
                 }
                 None => missing(&mut sorter),
@@ -125,7 +137,33 @@ fn read(
         return Ok(formats::read(&input, context, seen, output));
     }
     let failed = |source| StorageError::Read { location: object.location.clone(), source };
-    Ok(formats::read_file(stored.source().map_err(failed)?, &input, context, seen, output))
+    let mut source = stored.source().map_err(failed)?;
+    if !source.fill_buf().map_err(failed)?.starts_with(b"PAR1") {
+        return Ok(formats::read_file(source, &input, context, seen, output));
+    }
+    // The end of a Parquet file is read first, so it is needed whole.
+    if stored.len() > PARQUET_BYTES_MAX {
+        return Ok(too_large(output));
+    }
+    let mut bytes = Vec::new();
+    source.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(formats::read(&Object { bytes: &bytes, ..input }, context, seen, output))
+}
+
+/// A Parquet file that cannot be held in memory: one rejected row stands for it.
+fn too_large(output: &mut impl Output) -> Report {
+    output.rejected(Rejected {
+        reason: Reason::TooLarge,
+        message: format!(
+            "a Parquet file of more than {} MiB; split it and take the parts in",
+            PARQUET_BYTES_MAX >> 20
+        ),
+        record_offset: 0,
+        record_number: None,
+        raw: Vec::new(),
+        raw_bytes: 0,
+    });
+    Report { format: FormatKind::Unknown, counts: Counts { records: 1, rejected: 1, ..Counts::default() } }
 }
 
 /// An object of an interrupted batch that can no longer be read: one rejected row stands for it.

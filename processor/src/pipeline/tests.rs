@@ -64,6 +64,7 @@ async fn store_without_commit(processor: &mut Processor, candidates: Vec<Candida
         claim: claim.clone(),
         objects,
         seen: Seen::default(),
+        flow_formats: std::sync::Arc::new([]),
         limits: processor.config.limits,
         memory_bytes_max: usize::MAX,
     };

@@ -1,18 +1,33 @@
 //! Access logs of web servers: the combined format of Apache and nginx and what is built on it.
 //!
 //! Read are: common and combined, a virtual host in front, a list of clients in front (a forwarded
-//! header logged as the client), a forwarded header as a last quoted field, ingress-nginx's timings,
-//! gunicorn's default. Request lines that are no HTTP (`\x16\x03…`, `-`) give a status without a
-//! method.
+//! header logged as the client), a forwarded header among the further fields, ingress-nginx's timings,
+//! `rt=` and its like, gunicorn's default, werkzeug (Flask) and Django with or without Python's logging
+//! prefix, and in [`servers`] what is of another family. Request lines that are no HTTP (`\x16\x03…`,
+//! `-`) give a status without a method.
 
-use super::Understood;
+mod servers;
+
+use super::{Understood, severity};
 use crate::text::address;
 use std::borrow::Cow;
 
-/// Reads an access log line; `None` when it is none.
+/// Reads an access log line of any kind; `None` when it is none.
+pub fn request(line: &str) -> Option<Understood<'_>> {
+    // Every kind quotes the request.
+    memchr::memchr(b'"', line.as_bytes())?;
+    combined(line)
+        .or_else(|| ssl_request(line))
+        .or_else(|| servers::uvicorn(line))
+        .or_else(|| servers::envoy(line))
+}
+
+/// Reads a line of the combined family; `None` when it is none.
 pub fn combined(line: &str) -> Option<Understood<'_>> {
-    let opening = line.find(" [")?;
-    let (front, rest) = (line.get(..opening)?, line.get(opening + 2..)?);
+    let (front, rest) = match line.strip_prefix('[') {
+        Some(rest) => ("", rest), // Django names no client
+        None => line.split_once(" [")?,
+    };
     let closing = rest.find(']')?;
     if !is_clock(rest.get(..closing)?) {
         return None;
@@ -20,26 +35,64 @@ pub fn combined(line: &str) -> Option<Understood<'_>> {
     let after = rest.get(closing + 1..)?.trim_start();
     let (request, after) = quoted(after)?;
     let mut tokens = after.trim_start().splitn(3, ' ');
-    let status = tokens.next().filter(|token| token.len() == 3).and_then(|token| token.parse::<i32>().ok());
-    let status = status.filter(|status| (100..=999).contains(status))?;
+    let status = status_of(tokens.next()?)?;
     let bytes = tokens.next().and_then(|token| token.parse::<i64>().ok());
     let mut rest = tokens.next().unwrap_or("").trim_start();
 
     let mut understood = Understood { status: Some(status), bytes, ..Understood::default() };
-    request_line(request, &mut understood);
-    let mut forwarded = None;
+    request_line(plain(request), &mut understood);
+    let mut forwarded = "";
     if let Some((referer, tail)) = quoted(rest) {
         understood.referer = present(referer);
         rest = tail.trim_start();
         if let Some((agent, tail)) = quoted(rest) {
             understood.user_agent = present(agent);
             rest = tail.trim_start();
-            forwarded = quoted(rest).map(|(list, _)| list);
-            understood.duration_ms = ingress_time(rest);
+            forwarded = rest;
+            understood.duration_ms = ingress_time(rest).or_else(|| named_time(rest));
         }
     }
+    let (front, level) = without_level(front);
+    understood.severity_number = level.and_then(severity::number);
+    understood.severity_text = level.map(Cow::Borrowed);
     (understood.src_ip, understood.src_port) = client(front, forwarded);
     Some(understood)
+}
+
+fn status_of(token: &str) -> Option<i32> {
+    let status = Some(token).filter(|token| token.len() == 3).and_then(|token| token.parse::<i32>().ok());
+    status.filter(|status| (100..=999).contains(status))
+}
+
+/// A request without the colours that werkzeug puts around it.
+fn plain(request: &str) -> &str {
+    let mut inside = request;
+    while let Some((_, rest)) = inside.strip_prefix("\u{1b}[").and_then(|rest| rest.split_once('m')) {
+        inside = rest;
+    }
+    inside.split('\u{1b}').next().unwrap_or(inside)
+}
+
+/// `INFO:werkzeug:127.0.0.1 - -`: what Python's logging puts before the line, told apart by its level.
+fn without_level(front: &str) -> (&str, Option<&str>) {
+    let Some((level, rest)) = front.split_once(':') else { return (front, None) };
+    let known = level.bytes().all(|byte| byte.is_ascii_uppercase()) && severity::number(level).is_some();
+    match rest.split_once(':').filter(|(logger, _)| known && !logger.contains(' ')) {
+        Some((_, rest)) => (rest, Some(level)),
+        None => (front, None),
+    }
+}
+
+/// `rt=0.012` or `request_time=0.012`, seconds, among the further fields.
+fn named_time(rest: &str) -> Option<f64> {
+    let value = rest
+        .split([' ', '"'])
+        .find_map(|word| word.strip_prefix("rt=").or_else(|| word.strip_prefix("request_time=")))?;
+    value
+        .parse::<f64>()
+        .ok()
+        .map(|seconds| seconds * 1_000.0)
+        .filter(|millis| millis.is_finite() && *millis >= 0.0)
 }
 
 /// `[10/Aug/2018:09:45:56 +0200] 172.30.0.119 TLSv1.2 ECDHE-… "GET /x HTTP/1.1" 1375`: what Apache's
@@ -69,7 +122,8 @@ fn is_clock(text: &str) -> bool {
     bytes.len() >= 20
         && bytes.get(2) == Some(&b'/')
         && bytes.get(6) == Some(&b'/')
-        && bytes.get(11) == Some(&b':')
+        // werkzeug and Django put a blank between date and time, and no zone
+        && matches!(bytes.get(11), Some(b':' | b' '))
         && bytes.get(14) == Some(&b':')
         && bytes.first().is_some_and(u8::is_ascii_digit)
 }
@@ -120,7 +174,7 @@ fn ingress_time(rest: &str) -> Option<f64> {
 /// The client: the connecting address, unless it is internal (a proxy or load balancer) and a
 /// forwarded list names an outside one. Of a list the last outside address counts: what stands
 /// before it, the client can write itself.
-fn client<'a>(front: &'a str, forwarded: Option<&'a str>) -> (Option<Cow<'a, str>>, Option<i32>) {
+fn client<'a>(front: &'a str, further: &'a str) -> (Option<Cow<'a, str>>, Option<i32>) {
     // `[vhost] client[, client…] identity user`
     let mut words: Vec<&str> = front.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     words.truncate(words.len().saturating_sub(2).max(1));
@@ -128,8 +182,8 @@ fn client<'a>(front: &'a str, forwarded: Option<&'a str>) -> (Option<Cow<'a, str
     match direct {
         Some((address, port)) if !address::is_internal(&address) => (Some(address), port),
         direct => {
-            let outside = forwarded
-                .and_then(|list| pick(list.split([' ', ',']).filter(|word| !word.is_empty())))
+            let outside = quoted_fields(further)
+                .find_map(|list| pick(client_of(list)))
                 .filter(|(address, _)| direct.is_none() || !address::is_internal(address));
             match outside.or(direct) {
                 Some((address, port)) => (Some(address), port),
@@ -139,8 +193,23 @@ fn client<'a>(front: &'a str, forwarded: Option<&'a str>) -> (Option<Cow<'a, str
     }
 }
 
+/// The quoted fields of the rest of a line.
+fn quoted_fields(rest: &str) -> impl Iterator<Item = &str> {
+    let mut rest = rest;
+    std::iter::from_fn(move || {
+        let (field, tail) = quoted(rest.get(memchr::memchr(b'"', rest.as_bytes())?..)?)?;
+        rest = tail;
+        Some(field)
+    })
+}
+
+/// The words of a list of clients.
+pub(super) fn client_of(list: &str) -> impl Iterator<Item = &str> {
+    list.split([' ', ',']).filter(|word| !word.is_empty())
+}
+
 /// The last outside address of a list, else its first address.
-fn pick<'a>(words: impl Iterator<Item = &'a str>) -> Option<(Cow<'a, str>, Option<i32>)> {
+pub(super) fn pick<'a>(words: impl Iterator<Item = &'a str>) -> Option<(Cow<'a, str>, Option<i32>)> {
     let mut first = None;
     let mut outside = None;
     for found in words.filter_map(address::with_port) {
@@ -196,6 +265,19 @@ mod tests {
         assert_eq!((binary.status, binary.method, binary.path), (Some(400), None, None));
         let ingress = combined(r#"192.168.64.1 - - [07/Feb/2020:11:48:51 +0000] "POST /p HTTP/1.1" 200 59 "-" "curl/7.54.0" 89 0.012 [default-web-8080] [] 172.17.0.5:8080 59 0.000 200 529a"#).unwrap();
         assert_eq!(ingress.duration_ms, Some(12.0));
+        let timed = combined(r#"10.0.0.1 - - [07/Feb/2020:11:48:51 +0000] "GET /p HTTP/1.1" 200 59 "-" "curl" "0.5" rt=0.25 uct="0.1" "203.0.113.9""#).unwrap();
+        assert_eq!((timed.duration_ms, timed.src_ip.as_deref()), (Some(250.0), Some("203.0.113.9")));
+        for line in [
+            r#"203.0.113.9 - - [01/May/2024 10:00:00] "GET /x HTTP/1.1" 200 -"#,
+            r#"INFO:werkzeug:203.0.113.9 - - [01/May/2024 10:00:00] "GET /x HTTP/1.1" 200 -"#,
+            "203.0.113.9 - - [01/May/2024 10:00:00] \"\u{1b}[31m\u{1b}[1mGET /x HTTP/1.1\u{1b}[0m\" 200 -",
+        ] {
+            let flask = combined(line).unwrap();
+            assert_eq!((flask.status, flask.src_ip.as_deref()), (Some(200), Some("203.0.113.9")), "{line}");
+            assert_eq!(flask.path.as_deref(), Some("/x"), "{line}");
+        }
+        let django = combined(r#"[01/May/2024 10:00:00] "GET /x HTTP/1.1" 404 1234"#).unwrap();
+        assert_eq!((django.status, django.bytes, django.src_ip), (Some(404), Some(1234), None));
         let spaces =
             combined(r#"1.2.3.4 - - [26/Dec/2016:16:16:48 +0200] "GET /a b HTTP/1.1" 200 1"#).unwrap();
         assert_eq!(spaces.path.as_deref(), Some("/a b"));

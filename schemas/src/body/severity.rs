@@ -14,14 +14,16 @@ pub struct Level<'a> {
 /// The severity number of a level word in any case, after OpenTelemetry's mapping of syslog and
 /// language levels.
 pub fn number(word: &str) -> Option<i32> {
-    const WORDS: [(&str, i32); 33] = [
+    const WORDS: [(&str, i32); 36] = [
         ("trace", 1),
         ("trc", 1),
+        ("trce", 1),
         ("finest", 1),
         ("finer", 3),
         ("verbose", 1),
         ("debug", 5),
         ("dbg", 5),
+        ("dbug", 5),
         ("fine", 5),
         ("debug1", 5),
         ("debug2", 5),
@@ -40,6 +42,7 @@ pub fn number(word: &str) -> Option<i32> {
         ("warning", 13),
         ("error", 17),
         ("err", 17),
+        ("fail", 17),
         ("severe", 17),
         ("critical", 18),
         ("crit", 18),
@@ -75,18 +78,34 @@ pub fn in_prefix(line: &str) -> Option<Level<'_>> {
         return Some(level);
     }
     let head = line.get(..floor(line, 160)).unwrap_or("");
-    for (position, token) in head.split_ascii_whitespace().take(10).enumerate() {
+    let mut tokens = head.split_ascii_whitespace().take(10).peekable();
+    let (mut position, mut dashed) = (0, false);
+    while let Some(token) = tokens.next() {
         if let Some(level) = in_token(token, position == 0) {
             return Some(level);
         }
-        if !is_preamble(token) {
+        // `2024-05-01 12:00:00,123 - app.web - ERROR - …`: a name between dashes, after a time.
+        let named = dashed && position > 1 && tokens.peek() == Some(&"-");
+        if !named && !is_preamble(token) {
             return None;
         }
+        dashed = token == "-";
+        position += 1;
     }
     None
 }
 
-fn floor(text: &str, at: usize) -> usize {
+/// The level at the start of the second line of a record: `java.util.logging` puts the time, class and
+/// method on the first.
+pub fn in_second_line(body: &str) -> Option<Level<'_>> {
+    let (_, second) = body.split_once('\n')?;
+    let (word, _) = second.get(..floor(second, 16))?.split_once(':')?;
+    let upper = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    number(word).filter(|_| upper).map(|number| Level { number, text: word })
+}
+
+/// The last character boundary at or before `at`.
+pub(super) fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -116,7 +135,12 @@ fn klog(line: &str) -> Option<Level<'_>> {
 fn in_token(token: &str, first: bool) -> Option<Level<'_>> {
     let bracketed = token.starts_with(['[', '<', '(']) || token.contains(['[', ']']);
     let colon = token.ends_with(':');
-    for part in token.split(['[', ']', '(', ')', '<', '>', ':', '|', ',', '"', '=']) {
+    let coloured = token.contains('\u{1b}');
+    for part in token.split(['[', ']', '(', ')', '<', '>', ':', '|', ',', '"', '=', '\u{1b}']) {
+        // What is left of a colour: `32mINFO`.
+        let part =
+            if coloured { part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';') } else { part };
+        let part = part.strip_prefix('m').filter(|_| coloured).unwrap_or(part);
         let Some(number) = number(part) else { continue };
         let upper = part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
         // A lower-case word is a level only where its writer marked it as one.
@@ -138,6 +162,8 @@ fn is_preamble(token: &str) -> bool {
         || token.ends_with([']', ')', '>', ':', '|'])
         || matches!(token, "UTC" | "GMT" | "CET" | "CEST" | "EST" | "PST" | "AM" | "PM")
         || is_calendar(token)
+        // Ruby writes the level's first letter first: `E, [2024-…] ERROR -- :`
+        || (token.len() == 2 && token.ends_with(','))
         || time::parse(token).is_some()
 }
 
@@ -174,6 +200,18 @@ mod tests {
             ("2024-05-01 12:00:00,123 WARN  [main] c.e.App - careful", 13, "WARN"),
             ("2017-09-12 22:32:21.212 [INFO][88] table.go 710: Invalidating", 9, "INFO"),
             ("[2015-12-06 01:44:16,735][INFO ][node ] [Zach] version", 9, "INFO"),
+            ("2024-05-01 12:00:00,123 - app.web - ERROR - boom", 17, "ERROR"),
+            ("2024-05-01T12:00:00.123Z  WARN 1 --- [app] [main] c.e.App : x", 13, "WARN"),
+            ("12:00:00.123 [main] INFO  c.e.App - started", 9, "INFO"),
+            ("2024-05-01T12:00:00.000Z\tERROR\tcmd/main.go:1\tboom\t{\"a\":1}", 17, "ERROR"),
+            ("2024/05/01 12:00:00 ERROR boom err=x", 17, "ERROR"),
+            ("E, [2024-05-01T12:00:00.123456 #1] ERROR -- : boom", 17, "ERROR"),
+            ("fail: Microsoft.Hosting[14]", 17, "fail"),
+            ("\u{1b}[2m2024-05-01T12:00:00Z\u{1b}[0m \u{1b}[31mERROR\u{1b}[0m app: boom", 17, "ERROR"),
+            ("[2024-05-01T12:00:00Z ERROR app] boom", 17, "ERROR"),
+            ("[01-May-2024 12:00:00] NOTICE: fpm is running", 10, "NOTICE"),
+            ("2024-05-01T12:00:00.123456Z 0 [Warning] [MY-010068] [Server] x", 13, "Warning"),
+            ("a note - ERROR - x", 0, ""),
             ("user saw an ERROR page", 0, ""),
             ("Log in failed for bob", 0, ""),
             ("warn the user", 0, ""),
@@ -182,5 +220,8 @@ mod tests {
             let expected = (number > 0).then_some(Level { number, text });
             assert_eq!(in_prefix(line), expected, "{line}");
         }
+        let java = "May 01, 2024 12:00:00 PM com.example.App run\nSEVERE: boom";
+        assert_eq!(in_second_line(java), Some(Level { number: 17, text: "SEVERE" }));
+        assert_eq!(in_second_line("x\nNote: y"), None);
     }
 }

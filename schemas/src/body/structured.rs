@@ -1,7 +1,7 @@
 //! Bodies that are structured: JSON objects and logfmt.
 
 use super::Understood;
-use super::severity;
+use super::{audit, postgres, severity};
 use crate::text::json::{Cursor, Fault, Kind, Value, push_string};
 use crate::text::{address, time};
 use std::borrow::Cow;
@@ -26,11 +26,18 @@ pub fn json(line: &str) -> Option<Understood<'_>> {
         return None;
     }
     understood.attributes = Some(whole.json());
+    let (audited, postgres) = (http.audited, http.postgres);
     http.into(&mut understood);
+    if audited {
+        audit::refine(whole.raw, &mut understood);
+    }
+    if postgres && let Some((ip, port)) = postgres::json_peer(whole.raw) {
+        (understood.src_ip, understood.src_port) = (Some(ip), port);
+    }
     Some(understood)
 }
 
-/// HTTP fields, which count only together: a `status` alone may mean anything.
+/// What is made sense of after the walk: HTTP fields, which count only together: a `status` alone may mean anything.
 #[derive(Default)]
 struct Http<'a> {
     method: Option<Cow<'a, str>>,
@@ -41,6 +48,10 @@ struct Http<'a> {
     user_agent: Option<Cow<'a, str>>,
     referer: Option<Cow<'a, str>>,
     client: Option<Cow<'a, str>>,
+    /// Whether the object has the id of a Kubernetes audit event.
+    audited: bool,
+    /// Whether the object has the severity of PostgreSQL's jsonlog.
+    postgres: bool,
 }
 
 impl<'a> Http<'a> {
@@ -123,10 +134,14 @@ fn field<'a>(name: &str, value: Value<'a>, understood: &mut Understood<'a>, http
         "span_id" | "spanId" | "spanID" | "span.id" | "otelSpanID" | "span" | "SpanId" => {
             understood.span_id = understood.span_id.take().or_else(|| hex(&value, 16));
         }
+        "error_severity" => {
+            http.postgres = true;
+            level(value, understood);
+        }
+        "auditID" => http.audited = true,
         "traceparent" => traceparent(&value, understood),
         "time" | "timestamp" | "@timestamp" | "ts" | "@t" | "datetime" | "eventTime" => {
-            let parsed = value.text().and_then(|text| time::parse(&text)).filter(|parsed| parsed.zoned);
-            understood.time = understood.time.or(parsed.map(|parsed| parsed.micros));
+            understood.time = understood.time.or_else(|| instant(&value));
         }
         "method" | "http_method" | "request_method" | "http.method" | "http.request.method" | "verb" => {
             http.method = value.text().filter(|text| is_method(text));
@@ -171,11 +186,31 @@ fn level<'a>(value: Value<'a>, understood: &mut Understood<'a>) {
     let Some(text) = value.plain().filter(|text| text.len() <= 32) else { return };
     understood.severity_number = match value.kind {
         Kind::Number => value.raw.parse().ok().and_then(severity::of_number),
-        _ => severity::number(text.trim()),
+        // slog writes levels between its own as `INFO+2`.
+        _ => severity::number(text.trim().split(['+', '-']).next().unwrap_or("")),
     };
     if understood.severity_number.is_some() || matches!(value.kind, Kind::Text { .. }) {
         understood.severity_text = Some(text);
     }
+}
+
+/// 2001-09-09: a smaller number is no time in seconds, milliseconds or less.
+const EPOCH_MIN: f64 = 1e9;
+
+/// An RFC 3339 time with an offset, the same with `UTC` behind it (PostgreSQL), or a Unix time (zap,
+/// zerolog, pino).
+fn instant(value: &Value<'_>) -> Option<i64> {
+    if value.kind == Kind::Number {
+        let number = value.raw.parse::<f64>().ok().filter(|number| *number >= EPOCH_MIN && *number < 1e19)?;
+        // Seconds carry a fraction, kept to the microsecond; larger units are whole.
+        let micros =
+            if number < 1e11 { (number * 1e6).round() as i64 } else { time::from_epoch(number as i64) };
+        return time::in_range(micros).then_some(micros);
+    }
+    let text = value.text()?;
+    let universal = text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT"));
+    let parsed = time::parse(universal.unwrap_or(&text))?;
+    (parsed.zoned || universal.is_some()).then_some(parsed.micros)
 }
 
 fn is_method(text: &str) -> bool {
@@ -283,6 +318,7 @@ fn own(read: Understood<'_>) -> Understood<'static> {
         time: read.time,
         src_ip: text(read.src_ip),
         src_port: read.src_port,
+        action: text(read.action),
         method: text(read.method),
         path: text(read.path),
         status: read.status,
@@ -347,7 +383,24 @@ mod tests {
         assert!(understood.attributes.unwrap().starts_with(r#"{"level":"warn","msg":"x y""#));
         assert_eq!(json(r#"{"level":50,"log":{"level":"x"}}"#).unwrap().severity_number, Some(17));
         assert_eq!(json(r#"{"log":{"level":"error"}}"#).unwrap().severity_number, Some(17));
-        assert_eq!(json(r#"{"time":"2024-05-01T10:00:00","ts":1714550400}"#).unwrap().time, None);
+        assert_eq!(json(r#"{"time":"2024-05-01T10:00:00","ts":12}"#).unwrap().time, None);
+        for written in [
+            "1714550400.5",
+            "1714550400500",
+            "1714550400500000",
+            "1714550400500000000",
+            "\"2024-05-01 08:00:00.5 UTC\"",
+        ] {
+            let line = format!(r#"{{"ts":{written}}}"#);
+            assert_eq!(json(&line).unwrap().time, Some(1_714_550_400_500_000), "{written}");
+        }
+        assert_eq!(json(r#"{"level":"ERROR+2"}"#).unwrap().severity_number, Some(17));
+        let postgres = json(r#"{"timestamp":"2026-01-02 03:04:05.678 UTC","user":"bob","dbname":"shop","pid":9,"remote_host":"10.0.0.1","remote_port":43210,"error_severity":"FATAL","message":"x"}"#).unwrap();
+        assert_eq!(
+            (postgres.severity_number, postgres.src_ip.as_deref(), postgres.src_port),
+            (Some(21), Some("10.0.0.1"), Some(43210))
+        );
+        assert_eq!(postgres.time, Some(1_767_323_045_678_000));
         assert!(json(r#"{"a":1} tail"#).is_none() && json("{oops}").is_none());
     }
 

@@ -3,6 +3,7 @@
 //!
 //! * `input.*` or `input/`: taken in by `logq-processor once`.
 //! * `pods/`: a pods directory; the collector reads it first.
+//! * `processor.toml`: configuration of the processor; `$INPUT` in it is the folder of the input.
 //! * `case.toml`: `provenance` (where the bytes come from), `tables` (which tables are compared),
 //!   `status` (exit status of the processor, default 0).
 //! * `expected.jsonl`: every row of those tables without its nulls, one per line, with `table`
@@ -122,7 +123,14 @@ fn replay(case: &Path) -> Result<(), String> {
     }
     let stage = Stage::new();
     let input = prepare(&stage, case);
-    let report = stage.once(&[&input]);
+    let report = match fs::read_to_string(case.join("processor.toml")) {
+        Ok(text) => {
+            let config = stage.path("processor.toml");
+            fs::write(&config, text.replace("$INPUT", &input.display().to_string())).unwrap();
+            stage.once(&[Path::new("--config"), &config, &input])
+        }
+        Err(_) => stage.once(&[&input]),
+    };
     if report.status != settings.status {
         return Err(format!("status {} instead of {}: {}", report.status, settings.status, report.stderr));
     }

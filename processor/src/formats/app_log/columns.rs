@@ -251,7 +251,7 @@ fn put_understood(rows: &mut Rows, understood: &Understood<'_>) {
         (SEVERITY_TEXT, &understood.severity_text),
         (ATTRIBUTES, &understood.attributes),
         (SRC_IP, &understood.src_ip),
-        (ACTION, &understood.method),
+        (ACTION, if understood.action.is_some() { &understood.action } else { &understood.method }),
         (HTTP_METHOD, &understood.method),
         (HTTP_PATH, &understood.path),
         (HTTP_USER_AGENT, &understood.user_agent),

@@ -5,7 +5,7 @@ use super::parse::{Record, text};
 use crate::formats::columns::{Rows, index};
 use crate::formats::json::{self, Kind, Value};
 use crate::formats::seen::{Seen, Verdict};
-use crate::formats::{Context, Object, address, time};
+use crate::formats::{Context, Object, address, key, time};
 use logq_schemas::tables::cloudtrail::TABLE;
 use logq_schemas::{Reason, Table};
 use memchr::memmem;
@@ -90,7 +90,7 @@ impl Columns {
     pub fn new(object: &Object<'_>, context: &Context<'_>) -> Self {
         Self {
             rows: Rows::new(&TABLE, "cloudtrail", PARSER_VERSION, object, context),
-            path_account: account_in(object.location),
+            path_account: key::account(object.location),
             // Without its first letter, which services write in either case.
             secret: memmem::Finder::new("essionToken"),
             scratch: String::new(),
@@ -328,15 +328,4 @@ fn clip(raw: &str) -> Cow<'_, str> {
         Some((end, _)) => Cow::Owned(format!("{}…", raw.get(..end).unwrap_or(""))),
         None => Cow::Borrowed(raw),
     }
-}
-
-/// The account in an object's key: the folder of twelve digits after `AWSLogs/`.
-fn account_in(location: &str) -> Option<String> {
-    let (_, below) = location.split_once("AWSLogs/")?;
-    below
-        .split('/')
-        .take(3)
-        .map(|part| part.strip_prefix("aws-account-id=").unwrap_or(part))
-        .find(|part| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_digit()))
-        .map(str::to_owned)
 }

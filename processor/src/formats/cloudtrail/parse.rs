@@ -19,8 +19,8 @@ impl From<Fault> for Stop {
 }
 
 /// Members that hold a list of records, in the documents that pack them: log files, API answers,
-/// CloudWatch Logs subscriptions and exports.
-pub const LISTS: [&str; 4] = ["Records", "Events", "logEvents", "events"];
+/// CloudWatch Logs subscriptions and exports, results of CloudTrail Lake queries.
+pub const LISTS: [&str; 5] = ["Records", "Events", "logEvents", "events", "QueryResultRows"];
 
 /// What `userIdentity` holds.
 #[derive(Debug, Default, Clone, Copy)]

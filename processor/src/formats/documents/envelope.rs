@@ -4,11 +4,15 @@ use super::{ENVELOPES_MAX, MESSAGES, Reader};
 use crate::formats::cloudtrail::columns::Taken;
 use crate::formats::cloudtrail::parse::{LISTS, Record, Stop};
 use crate::formats::cloudtrail::split;
+use crate::formats::inflate::Window;
 use crate::formats::intake::{Intake, Place};
 use crate::formats::json::{Cursor, Fault, Kind, Value};
 use crate::formats::vpc_flow::header;
 use crate::formats::{FormatKind, Output};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use logq_schemas::Reason;
+use std::borrow::Cow;
 
 impl Reader<'_> {
     /// Takes an object: a record, or something that holds one. `raw` is what is rejected if not.
@@ -40,8 +44,14 @@ impl Reader<'_> {
         if envelopes < ENVELOPES_MAX {
             for name in MESSAGES {
                 if let Some(message) = record.other(name).and_then(|value| value.text()) {
+                    if let Some(group) = record.other("logGroup").and_then(|value| value.text()) {
+                        self.flows.enter_group(&group, intake.context.flow_formats);
+                    }
                     return self.message(&message, place, raw, envelopes + 1, intake);
                 }
+            }
+            if let Some(message) = record.other("rawData").and_then(|value| failed_delivery(value, intake)) {
+                return self.message(&message, place, raw, envelopes + 1, intake);
             }
             if self.inner(record, place, raw, envelopes, intake) {
                 return;
@@ -70,6 +80,9 @@ impl Reader<'_> {
             let name = key.raw.get(1..key.raw.len() - 1).unwrap_or("");
             match value.kind {
                 Kind::Array if LISTS.contains(&name) => {
+                    if let Some(group) = record.other("logGroup").and_then(|value| value.text()) {
+                        self.flows.enter_group(&group, intake.context.flow_formats);
+                    }
                     self.inner_list(value, place, envelopes, intake);
                     return true;
                 }
@@ -107,6 +120,51 @@ impl Reader<'_> {
             }
             Ok(())
         });
+    }
+
+    /// Takes what stands in a document before its list: the log group whose messages follow.
+    pub(super) fn enter<O: Output>(&mut self, head: &str, intake: &mut Intake<'_, O>) {
+        if intake.context.flow_formats.is_empty() {
+            return;
+        }
+        let mut group = None;
+        // The walk ends where the head does, in the middle of the document.
+        let _ = Cursor::new(head, 0).object::<Fault>(|cursor, key| {
+            let value = cursor.value()?;
+            if key.raw == "\"logGroup\"" {
+                group = value.text();
+            }
+            Ok(())
+        });
+        self.flows.enter_group(group.as_deref().unwrap_or(""), intake.context.flow_formats);
+    }
+
+    /// Takes an element that is no object: a row of a query's result, one object per column, or
+    /// nothing that is known.
+    pub(super) fn row<O: Output>(&mut self, element: &Value<'_>, place: Place, intake: &mut Intake<'_, O>) {
+        let mut members = String::from("{");
+        let columns = Cursor::new(element.raw, 0).array::<Fault>(|cursor| {
+            let value = cursor.value()?;
+            let inside = value.raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            let inside = inside.ok_or(Fault::Cut)?.trim();
+            if members.len() > 1 && !inside.is_empty() {
+                members.push(',');
+            }
+            members.push_str(inside);
+            Ok(())
+        });
+        members.push('}');
+        let members = without_tokens(&members);
+        let record = columns.ok().and_then(|()| Record::read(&members, 0, false).ok());
+        match record {
+            Some((record, _)) if record.is_cloudtrail() => {
+                self.object(&record, place, element.raw.as_bytes(), 1, intake);
+            }
+            _ => {
+                let message = "an element of the list is no JSON object";
+                intake.reject(Reason::NotARecord, message, place, element.raw.as_bytes());
+            }
+        }
     }
 
     /// Takes what a string member of an envelope holds: a record as JSON, or a flow log line.
@@ -148,6 +206,41 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// What Firehose could not transform or deliver, from its error record (`rawData`): base64 of what it
+/// was given, which is compressed when it came from CloudWatch Logs.
+fn failed_delivery<O: Output>(value: Value<'_>, intake: &Intake<'_, O>) -> Option<String> {
+    let bytes = STANDARD.decode(value.text()?.as_bytes()).ok()?;
+    let mut window = Window::open(&bytes, intake.context.limits.record_bytes_max as u64);
+    while window.more() {}
+    // A cut one is no whole message: the record is kept as it is.
+    if window.damage().is_some() {
+        return None;
+    }
+    String::from_utf8(window.data().to_vec()).ok()
+}
+
+/// JSON text without the session tokens that stand inside its strings: query results hold nested parts
+/// of a record as text, `{credentials={sessionToken=…}}` or JSON.
+fn without_tokens(text: &str) -> Cow<'_, str> {
+    const NAME: &str = "essionToken"; // services write the first letter in either case
+    if !text.contains(NAME) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for (number, part) in text.split(NAME).enumerate() {
+        if number == 0 {
+            out.push_str(part);
+            continue;
+        }
+        out.push_str(NAME);
+        let token = part.trim_start_matches(['\\', '"', '=', ':', ' ']);
+        out.push_str(part.get(..part.len() - token.len()).unwrap_or(""));
+        let of_token = |c: char| c.is_ascii_alphanumeric() || "+/=_-.%".contains(c);
+        out.push_str(token.trim_start_matches(of_token));
+    }
+    Cow::Owned(out)
 }
 
 /// Whether an object that is no record holds one, one level down or in a message.

@@ -1,11 +1,12 @@
 //! From a flow record to a row.
 
 use super::PARSER_VERSION;
+use super::format;
 use super::header::Layout;
 use super::parse::{Cell, Flow, Refusal};
 use crate::formats::columns::{Rows, index};
 use crate::formats::intake::{Intake, Place};
-use crate::formats::{Context, Object, Output, Seen, time};
+use crate::formats::{Context, Object, Output, Seen, key, time};
 use logq_schemas::tables::vpc_flow::TABLE;
 use logq_schemas::{Reason, Table};
 use twox_hash::XxHash3_64;
@@ -25,11 +26,16 @@ const UNMAPPED: usize = index(T, "unmapped");
 pub struct Flows {
     rows: Rows,
     layout: Layout,
+    /// The layout while neither a header nor a log group says otherwise.
+    home: Layout,
+    /// Whether the layout is that of a log group.
+    of_group: bool,
     /// Tells this object's lines from those of others.
     object: u64,
     uid: String,
     uid_prefix: usize,
     region: Option<String>,
+    account: Option<String>,
     file_time: Option<i64>,
     unmapped: String,
     /// Memory for the values of a line.
@@ -37,19 +43,26 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// For one object, with the default layout until a header comes.
+    /// For one object, with the layout declared for its location or the default one until a header
+    /// comes.
     pub fn new(object: &Object<'_>, context: &Context<'_>) -> Self {
+        let home = format::of_location(context.flow_formats, object.location)
+            .cloned()
+            .unwrap_or_else(Layout::default_v2);
         // 16 hex digits of the object and the line number: a flow record has no id of its own, and
         // identical lines of one file are separate facts.
         let mut uid: String = object.object_id.chars().take(16).collect();
         uid.push(':');
         Self {
             rows: Rows::new(&TABLE, "vpc_flow", PARSER_VERSION, object, context),
-            layout: Layout::default_v2(),
+            layout: home.clone(),
+            home,
+            of_group: false,
             object: XxHash3_64::oneshot(object.object_id.as_bytes()),
             uid_prefix: uid.len(),
             uid,
-            region: region_in(object.location),
+            region: key::flow_region(object.location),
+            account: key::account(object.location),
             file_time: time::from_location(object.location),
             unmapped: String::new(),
             cells: Vec::new(),
@@ -59,6 +72,26 @@ impl Flows {
     /// Lines mean this from now on.
     pub fn set_layout(&mut self, layout: Layout) {
         self.layout = layout;
+    }
+
+    /// Whether lines are of the default format, because nothing says what they are.
+    pub fn is_undeclared(&self) -> bool {
+        !self.layout.from_header && !self.layout.configured
+    }
+
+    /// Messages are of this log group from now on.
+    pub fn enter_group(&mut self, group: &str, formats: &[format::FlowFormat]) {
+        match format::of_log_group(formats, group) {
+            Some(layout) => {
+                self.layout = layout.clone();
+                self.of_group = true;
+            }
+            None if self.of_group => {
+                self.layout = self.home.clone();
+                self.of_group = false;
+            }
+            None => {}
+        }
     }
 
     /// Takes one line; `raw` is what is rejected if it is no record. True when it is one.
@@ -75,7 +108,7 @@ impl Flows {
             return false;
         };
         let layout = self.layout.clone();
-        let text = if layout.from_header { text } else { strip_export_time(text) };
+        let text = if layout.from_header { text } else { strip_export_time(text, &layout) };
         let taken = Flow::read(text, &layout, REGION, std::mem::take(&mut self.cells));
         // Only such a line says which window of which interface it is about.
         let is_identified = |flow: &Flow<'_>| {
@@ -120,11 +153,11 @@ impl Flows {
         place: Place,
     ) -> Result<Option<i64>, Refusal> {
         if !layout.from_header
+            && !layout.configured
             && !line.trim_start().starts_with("2 ")
             && !line.trim_start().starts_with("2\t")
         {
-            let message =
-                "no header, and the record is not of version 2; put the header line of its format first";
+            let message = "no header, and the record is not of version 2; put the header line of its format first, or declare it as a flow_format";
             return Err((Reason::FieldCount, message.to_owned()));
         }
         if flow.nodata {
@@ -138,7 +171,7 @@ impl Flows {
         self.uid.truncate(self.uid_prefix);
         push_number(place.number, &mut self.uid);
         self.rows.text(EVENT_UID, &self.uid);
-        self.rows.text_if(ACCOUNT_ID, flow.account);
+        self.rows.text_if(ACCOUNT_ID, flow.account.or(self.account.as_deref()));
         self.rows.text_if(INTERFACE_ID, flow.interface);
         self.rows.text_if(ACTOR, flow.interface.or(flow.attachment));
         if !flow.has_region {
@@ -187,23 +220,9 @@ fn push_number(number: u64, out: &mut String) {
     out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
 }
 
-/// CloudWatch Logs exports put the event's time before the line.
-fn strip_export_time(line: &str) -> &str {
-    match time::prefix(line.as_bytes()) {
-        Some((_, used)) => {
-            line.get(used..).map(str::trim_start).filter(|rest| rest.starts_with("2 ")).unwrap_or(line)
-        }
-        None => line,
-    }
-}
-
-/// The Region in an object's key: `…/vpcflowlogs/<region>/…`, in either key style.
-fn region_in(location: &str) -> Option<String> {
-    let (_, below) = location.split_once("vpcflowlogs/")?;
-    let part = below.split('/').next()?;
-    let region = part.strip_prefix("aws-region=").unwrap_or(part);
-    let plausible = region.contains('-')
-        && region.len() <= 32
-        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    plausible.then(|| region.to_owned())
+/// CloudWatch Logs exports put the event's time before the line. No field of a flow log is such a time.
+fn strip_export_time<'l>(line: &'l str, layout: &Layout) -> &'l str {
+    let Some((_, used)) = time::prefix(line.as_bytes()) else { return line };
+    let rest = line.get(used..).map(str::trim_start);
+    rest.filter(|rest| layout.configured || rest.starts_with("2 ")).unwrap_or(line)
 }

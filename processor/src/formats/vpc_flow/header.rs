@@ -41,8 +41,10 @@ pub enum Field {
 pub struct Layout {
     /// One per column of the text.
     pub fields: Arc<[Field]>,
-    /// Whether it was read from a header line.
+    /// Whether it was read from a header line or from the columns of a Parquet file.
     pub from_header: bool,
+    /// Whether the configuration declares it.
+    pub configured: bool,
 }
 
 /// The default format, version 2.
@@ -57,6 +59,7 @@ impl Layout {
         Self {
             fields: DEFAULT.split(' ').map(|name| field(name).unwrap_or(Field::Start)).collect(),
             from_header: false,
+            configured: false,
         }
     }
 }
@@ -75,10 +78,17 @@ pub fn layout(line: &[u8]) -> Option<Layout> {
         return None;
     }
     let text = std::str::from_utf8(line).ok()?;
+    let fields = fields(text.split_ascii_whitespace())?;
+    Some(Layout { fields, from_header: true, configured: false })
+}
+
+/// The fields that these names declare; `None` when they are not those of a flow log: at least two and
+/// at least half of them must be known.
+pub fn fields<'n>(tokens: impl Iterator<Item = &'n str>) -> Option<Arc<[Field]>> {
     let mut fields = Vec::new();
     let mut known = 0;
     let mut names: Vec<String> = Vec::new();
-    for token in text.split_ascii_whitespace() {
+    for token in tokens {
         if fields.len() == FIELDS_MAX || !token.bytes().all(is_name_byte) {
             return None;
         }
@@ -94,10 +104,11 @@ pub fn layout(line: &[u8]) -> Option<Layout> {
         }
         names.push(name);
     }
-    (known >= 2 && known * 2 >= fields.len()).then(|| Layout { fields: fields.into(), from_header: true })
+    (known >= 2 && known * 2 >= fields.len()).then(|| fields.into())
 }
 
-fn is_name_byte(byte: u8) -> bool {
+/// Whether a field's name may hold this byte.
+pub fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
 }
 

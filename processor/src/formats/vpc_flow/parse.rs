@@ -169,13 +169,15 @@ fn wrong_count(line: &str, count: usize, layout: &Layout) -> Refusal {
     let expected = layout.fields.len();
     let message = if layout.from_header {
         format!("{count} fields, the header names {expected}")
+    } else if layout.configured {
+        format!("{count} fields, the format in the configuration names {expected}")
     } else if line.split_ascii_whitespace().nth(1) == Some("TransitGateway") {
         format!(
-            "a transit gateway record with {count} fields and no header; put the header line of its format first"
+            "a transit gateway record with {count} fields and no header; put the header line of its format first, or declare it as a flow_format"
         )
     } else {
         format!(
-            "{count} fields and no header, the default format has {expected}; put the header line of its format first"
+            "{count} fields and no header, the default format has {expected}; put the header line of its format first, or declare it as a flow_format"
         )
     };
     (Reason::FieldCount, message)

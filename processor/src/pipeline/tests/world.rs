@@ -170,7 +170,7 @@ fn truth(input: &Input) -> (Counts, Taken) {
     let id = object_id(&input.bytes);
     let object = Object { location: &input.key, object_id: &id, bytes: &input.bytes };
     let limits = Limits::default();
-    let context = Context { ingest_time: NOW, limits: &limits };
+    let context = Context { ingest_time: NOW, limits: &limits, flow_formats: &[] };
     let mut taken = Taken::default();
     let report = formats::read(&object, &context, &mut Seen::default(), &mut taken);
     (report.counts, taken)
