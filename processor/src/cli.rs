@@ -1,10 +1,17 @@
 //! The command line.
 
+mod compact;
+mod days;
+mod expire;
 mod once;
 #[cfg(test)]
 mod reference;
 mod run;
+mod seal;
 mod summary;
+mod unpack;
+mod vacuum;
+mod verify;
 
 use crate::config::{Config, shard};
 use crate::exit_code;
@@ -32,12 +39,14 @@ const EXAMPLES: &str = "Examples:
   logq-processor once --lake s3://logs-lake/lake s3://org-trail/AWSLogs/o-abc/111122223333/CloudTrail/
   logq-processor run --lake ./lake --watch ./landing --commit-interval 2s
   logq-processor run --lake s3://logs-lake/lake --sqs-queue-url https://sqs.eu-west-1.amazonaws.com/1/landing
+  logq-processor seal --lake s3://logs-lake/lake --archive s3://logs-archive/archive
+  logq-processor verify archive --archive s3://logs-archive/archive
 
 Exit codes:
   0  everything asked for was done
   1  the configuration is wrong, or the lake or every input is out of reach
   2  the command line is wrong
-  3  done, but some input objects could not be read; each is named on stderr
+  3  done, but something could not be read or is not as it should be; each is named
 
 S3 is reached with the AWS default credential chain; AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL and
 AWS_ALLOW_HTTP are honoured. RUST_LOG sets what is logged (default: warn for `once`, info for `run`).";
@@ -48,6 +57,18 @@ enum Command {
     Once(OnceArgs),
     /// Keep taking in objects: from watched directories, or from S3 notifications in an SQS queue.
     Run(RunArgs),
+    /// Merge the small files of days into large ones.
+    Compact(compact::CompactArgs),
+    /// Make days that are over final: sorted, without repeats, copied into the archive.
+    Seal(seal::SealArgs),
+    /// Check what was stored.
+    Verify(verify::VerifyArgs),
+    /// Get one original CloudTrail object out of the archive's packs.
+    Unpack(unpack::UnpackArgs),
+    /// Take old days, which the archive keeps, out of the tables.
+    Expire(expire::ExpireArgs),
+    /// Delete files no table version within the retention needs.
+    Vacuum(vacuum::VacuumArgs),
     /// Check a configuration file and print the effective values.
     Validate(ValidateArgs),
 }
@@ -142,6 +163,12 @@ pub fn run(cli: Cli) -> Result<u8> {
     let (default_level, work): (&str, Work) = match cli.command {
         Command::Once(arguments) => ("warn", Work::Once(arguments)),
         Command::Run(arguments) => ("info", Work::Run(arguments)),
+        Command::Compact(arguments) => ("warn", Work::Compact(arguments)),
+        Command::Seal(arguments) => ("warn", Work::Seal(arguments)),
+        Command::Verify(arguments) => ("warn", Work::Verify(arguments)),
+        Command::Unpack(arguments) => ("warn", Work::Unpack(arguments)),
+        Command::Expire(arguments) => ("warn", Work::Expire(arguments)),
+        Command::Vacuum(arguments) => ("warn", Work::Vacuum(arguments)),
         Command::Validate(arguments) => {
             let config = Config::load(Some(&arguments.config))?;
             println!("{config:#?}");
@@ -161,6 +188,12 @@ pub fn run(cli: Cli) -> Result<u8> {
         match work {
             Work::Once(arguments) => once::run(arguments).await,
             Work::Run(arguments) => run::run(arguments).await,
+            Work::Compact(arguments) => compact::run(arguments).await,
+            Work::Seal(arguments) => seal::run(arguments).await,
+            Work::Verify(arguments) => verify::run(arguments).await,
+            Work::Unpack(arguments) => unpack::run(arguments).await,
+            Work::Expire(arguments) => expire::run(arguments).await,
+            Work::Vacuum(arguments) => vacuum::run(arguments).await,
         }
     })
 }
@@ -168,6 +201,12 @@ pub fn run(cli: Cli) -> Result<u8> {
 enum Work {
     Once(OnceArgs),
     Run(RunArgs),
+    Compact(compact::CompactArgs),
+    Seal(seal::SealArgs),
+    Verify(verify::VerifyArgs),
+    Unpack(unpack::UnpackArgs),
+    Expire(expire::ExpireArgs),
+    Vacuum(vacuum::VacuumArgs),
 }
 
 #[cfg(test)]

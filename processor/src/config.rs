@@ -1,6 +1,10 @@
 //! Limits and intervals, each with its reason. `RawConfig` is what a file may say, [`Config`] what
 //! later code sees.
 
+mod maintenance;
+
+pub use maintenance::{Maintenance, RawMaintenance, storage_class};
+
 use crate::formats::vpc_flow::format::Scope;
 use crate::formats::{FlowFormat, Limits};
 use chrono::Days;
@@ -40,6 +44,8 @@ pub struct Config {
     /// Formats of flow logs that come without a header line. None: only AWS's default format of
     /// version 2 is read without one.
     pub flow_formats: Arc<[FlowFormat]>,
+    /// Compaction, sealing, the archive.
+    pub maintenance: Maintenance,
 }
 
 impl Default for Config {
@@ -56,6 +62,7 @@ impl Default for Config {
             visibility: Duration::from_secs(120),
             limits: Limits::default(),
             flow_formats: Arc::new([]),
+            maintenance: Maintenance::default(),
         }
     }
 }
@@ -78,6 +85,7 @@ pub struct RawConfig {
     rejected_bytes_max: Option<usize>,
     #[serde(default)]
     flow_format: Vec<RawFlowFormat>,
+    maintenance: Option<RawMaintenance>,
 }
 
 /// One `[[flow_format]]`: the format of flow logs below a location or in a log group.
@@ -166,6 +174,7 @@ impl TryFrom<RawConfig> for Config {
             visibility: visibility(duration("visibility", raw.visibility, base.visibility)?)?,
             limits,
             flow_formats: raw.flow_format.into_iter().map(flow_format).collect::<Result<_, _>>()?,
+            maintenance: Maintenance::try_from(raw.maintenance.unwrap_or_default())?,
         })
     }
 }

@@ -5,10 +5,32 @@
 //! * [`read`]: a few columns back: the ledger and the newest identities.
 //! * [`stats`]: what the Delta log says about a file, so that readers can skip it.
 //!
+//! And as it is kept in order:
+//!
+//! * [`days`]: which files a day has, and which of them may be rewritten; [`merge`] and [`output`] do
+//!   so in bounded memory, [`upload`] carries bytes into a store.
+//! * [`compact`]: small files become large ones; [`vacuum`]: files nobody needs are deleted.
+//! * [`seal`]: a day that is over becomes final files in the table and in the [`archive`], [`raw`] packs
+//!   the originals, [`verify`] hashes all of it again, [`expire`] takes old days out of the tables.
+//!
 //! Protocol: reader 1, writer 2, no deletion vectors: every engine reads these tables.
 
+pub mod archive;
 pub mod bookkeeping;
+pub mod compact;
+pub mod days;
+pub mod expire;
+pub mod merge;
+pub mod output;
+pub mod raw;
 pub mod read;
+pub mod seal;
 pub mod stats;
 pub mod table;
+pub mod upload;
+pub mod vacuum;
+pub mod verify;
 pub mod write;
+
+#[cfg(test)]
+mod tests;

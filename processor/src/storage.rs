@@ -306,6 +306,18 @@ impl Inputs {
         Ok(store)
     }
 
+    /// The object's bytes as stored, in memory whatever their number.
+    ///
+    /// # Errors
+    /// As [`Inputs::read`].
+    pub async fn read_whole(&self, place: &Place) -> Result<Bytes, StorageError> {
+        match self.read(place, &Room::new(u64::MAX)).await? {
+            Stored::Memory(bytes) => Ok(bytes),
+            // Room for everything leaves nothing to a file.
+            Stored::File { .. } => Ok(Bytes::new()),
+        }
+    }
+
     /// The object's bytes as stored: in memory while `room` lasts, else in a file.
     ///
     /// # Errors

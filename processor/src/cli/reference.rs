@@ -21,7 +21,8 @@ mod tests {
             let _ = write!(page, "\n## {title}\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
         };
         section("logq-processor", &mut command);
-        for name in ["once", "run", "validate"] {
+        let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        for name in names.iter().filter(|name| *name != "help") {
             if let Some(sub) = command.find_subcommand_mut(name) {
                 section(name, sub);
             }

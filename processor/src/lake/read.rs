@@ -90,9 +90,16 @@ pub async fn read_columns(
 }
 
 /// A Parquet file in a store.
-struct StoredFile {
+pub(super) struct StoredFile {
     store: Arc<dyn ObjectStore>,
     file: FileEntry,
+}
+
+impl StoredFile {
+    /// The file at `path`, of `size` bytes.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path, size: u64) -> StoredFile {
+        StoredFile { store, file: FileEntry { path, size } }
+    }
 }
 
 fn external(error: deltalake::ObjectStoreError) -> ParquetError {

@@ -1,5 +1,9 @@
 //! One Delta table of the lake.
 
+mod replace;
+
+pub use replace::{Replaced, Replacement};
+
 use crate::storage::{Lake, directory_of};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
@@ -18,7 +22,7 @@ const ATTEMPTS: u32 = 10;
 const BACKOFF: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(200) };
 
 /// Commits between checkpoints: at one commit every 30 s, a reader replays at most 50 minutes of log.
-const CHECKPOINT_INTERVAL: &str = "100";
+pub(super) const CHECKPOINT_INTERVAL: &str = "100";
 
 /// Why a table cannot be opened or written.
 #[derive(Debug, Error)]
@@ -40,6 +44,20 @@ pub enum TableError {
         table: &'static str,
         /// The missing column.
         column: &'static str,
+    },
+    /// A day's files could not be replaced.
+    #[error(
+        "replacing files of {day} in table `{table}` failed after {attempts} attempts; nothing was changed, run it again"
+    )]
+    Replace {
+        /// The table.
+        table: &'static str,
+        /// The day.
+        day: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last answer.
+        source: Box<DeltaTableError>,
     },
     /// The commit did not land.
     #[error(
@@ -93,6 +111,26 @@ impl LakeTable {
         Ok(table)
     }
 
+    /// Opens the table as it is; `None` when the lake has none. For maintenance, which makes no table
+    /// and adds no column.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open_existing(lake: &Lake, schema: &'static Table) -> Result<Option<LakeTable>, TableError> {
+        let url = lake.table_url(schema.name);
+        let failed =
+            |source| TableError::Open { table: schema.name, url: url.to_string(), source: Box::new(source) };
+        if url.to_file_path().is_ok_and(|path| !path.is_dir()) {
+            return Ok(None);
+        }
+        let mut delta = lake.table_builder(schema.name).and_then(DeltaTableBuilder::build).map_err(failed)?;
+        match delta.load().await {
+            Ok(()) => Ok(Some(LakeTable { schema, delta })),
+            Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
     /// Adds the columns this version knows and the table does not: older rows read as null there, and
     /// an older processor goes on writing without them.
     async fn add_columns(&mut self) -> Result<(), ColumnCheck> {
@@ -142,6 +180,11 @@ impl LakeTable {
     /// When the log cannot be read.
     pub async fn refresh(&mut self) -> Result<(), DeltaTableError> {
         self.delta.update_state().await
+    }
+
+    /// Takes the state an operation of the table format returned.
+    pub(super) fn set_delta(&mut self, delta: DeltaTable) {
+        self.delta = delta;
     }
 
     /// The number of the last batch of `app_id` this table holds.

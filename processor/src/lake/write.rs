@@ -30,7 +30,7 @@ use thiserror::Error;
 
 /// Rows of a row group: small enough that a bloom filter or a page index saves a read, large enough
 /// for dictionaries to pay.
-const ROW_GROUP_ROWS: usize = 250_000;
+pub(super) const ROW_GROUP_ROWS: usize = 250_000;
 
 /// Batches of fewer rows are joined.
 const SMALL_ROWS: usize = 8_192;
@@ -224,7 +224,9 @@ pub fn file_prefix(shard: &str, sequence: i64) -> String {
 /// The shard and batch in a file's path, where this program named it.
 pub fn batch_of(path: &str) -> Option<(&str, i64)> {
     let name = path.rsplit('/').next()?.strip_prefix("part-")?;
-    let (rest, _counter) = name.rsplit_once('-')?;
+    let (rest, counter) = name.rsplit_once('-')?;
+    // Other writers also begin with `part-` and may have a number there by chance; none of them ends so.
+    counter.strip_suffix(".parquet")?.parse::<u32>().ok()?;
     let (shard, sequence) = rest.rsplit_once('-')?;
     Some((shard, sequence.parse().ok()?))
 }
@@ -434,7 +436,8 @@ pub fn stored_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn properties(table: &Table, rows: usize) -> WriterProperties {
+/// How a file of `table` with about `rows` rows is encoded, whoever writes it.
+pub(super) fn properties(table: &Table, rows: usize) -> WriterProperties {
     let level = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -539,6 +542,7 @@ mod tests {
     #[test]
     fn names_of_other_writers_are_not_taken_for_ours() {
         assert_eq!(batch_of("event_date=2026-11-22/part-00000-6f0c-c000.snappy.parquet"), None);
+        assert_eq!(batch_of("event_date=2026-11-22/part-00000-123456789012-c000.parquet"), None);
         assert_eq!(
             batch_of("event_date=2026-11-22/part-eu-west-000000000012-0003.parquet"),
             Some(("eu-west", 12))

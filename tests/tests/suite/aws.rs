@@ -86,7 +86,7 @@ impl Cloud {
         Some(cloud)
     }
 
-    fn script(&self, script: &str, arguments: &[&str]) -> String {
+    pub fn script(&self, script: &str, arguments: &[&str]) -> String {
         let output = Command::new(&self.python)
             .args(["-c", script, &self.endpoint])
             .args(arguments)

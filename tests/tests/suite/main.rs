@@ -21,3 +21,4 @@ mod readers;
 mod recovery;
 mod replay;
 mod stage;
+mod upkeep;

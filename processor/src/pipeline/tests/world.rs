@@ -9,8 +9,8 @@ use crate::formats::{self, Context, Counts, Limits, Object, Output, Rejected, Se
 use crate::lake::read::{data_files, read_columns};
 use crate::lake::table::LakeTable;
 use crate::pipeline::{PipelineError, Processor};
-use crate::stored::object_id;
 use crate::storage::{Candidate, Inputs, Lake, Place};
+use crate::stored::object_id;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use deltalake::Path;
