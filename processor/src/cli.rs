@@ -1,11 +1,15 @@
 //! The command line.
 
+mod backfill;
 mod compact;
 mod days;
 mod expire;
+mod lifecycle;
 mod once;
+mod reconcile;
 #[cfg(test)]
 mod reference;
+mod restore;
 mod run;
 mod seal;
 mod summary;
@@ -41,15 +45,19 @@ const EXAMPLES: &str = "Examples:
   logq-processor run --lake s3://logs-lake/lake --sqs-queue-url https://sqs.eu-west-1.amazonaws.com/1/landing
   logq-processor seal --lake s3://logs-lake/lake --archive s3://logs-archive/archive
   logq-processor verify archive --archive s3://logs-archive/archive
+  logq-processor backfill --lake s3://logs-lake/lake --since 2026-11-01 s3://org-trail/AWSLogs/
+  logq-processor reconcile --lake s3://logs-lake/lake --since 2026-11-22 s3://org-trail/AWSLogs/
+  logq-processor lifecycle plan --policy lifecycle.toml
+  logq-processor restore --lake s3://logs-lake/lake --table cloudtrail --since 2025-03-01 --until 2025-03-07
 
 Exit codes:
   0  everything asked for was done
   1  the configuration is wrong, or the lake or every input is out of reach
   2  the command line is wrong
-  3  done, but something could not be read or is not as it should be; each is named
+  3  done, but something is not as it should be: each object or finding is named
 
 S3 is reached with the AWS default credential chain; AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL and
-AWS_ALLOW_HTTP are honoured. RUST_LOG sets what is logged (default: warn for `once`, info for `run`).";
+AWS_ALLOW_HTTP are honoured. RUST_LOG sets what is logged (default: info for `run`, warn else).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -71,6 +79,14 @@ enum Command {
     Vacuum(vacuum::VacuumArgs),
     /// Check a configuration file and print the effective values.
     Validate(ValidateArgs),
+    /// Take in everything under S3 prefixes or directories, by listing; goes on where it was stopped.
+    Backfill(backfill::BackfillArgs),
+    /// Find objects under a prefix that never came into the lake: their notification was lost.
+    Reconcile(reconcile::ReconcileArgs),
+    /// Storage classes by age: plan, apply or check the buckets' lifecycle rules.
+    Lifecycle(lifecycle::LifecycleArgs),
+    /// Ask S3 for archived days back, and follow them.
+    Restore(restore::RestoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +185,10 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Unpack(arguments) => ("warn", Work::Unpack(arguments)),
         Command::Expire(arguments) => ("warn", Work::Expire(arguments)),
         Command::Vacuum(arguments) => ("warn", Work::Vacuum(arguments)),
+        Command::Backfill(arguments) => ("warn", Work::Backfill(arguments)),
+        Command::Reconcile(arguments) => ("warn", Work::Reconcile(arguments)),
+        Command::Lifecycle(arguments) => ("warn", Work::Lifecycle(arguments)),
+        Command::Restore(arguments) => ("warn", Work::Restore(Box::new(arguments))),
         Command::Validate(arguments) => {
             let config = Config::load(Some(&arguments.config))?;
             println!("{config:#?}");
@@ -194,6 +214,10 @@ pub fn run(cli: Cli) -> Result<u8> {
             Work::Unpack(arguments) => unpack::run(arguments).await,
             Work::Expire(arguments) => expire::run(arguments).await,
             Work::Vacuum(arguments) => vacuum::run(arguments).await,
+            Work::Backfill(arguments) => backfill::run(arguments).await,
+            Work::Reconcile(arguments) => reconcile::run(arguments).await,
+            Work::Lifecycle(arguments) => lifecycle::run(arguments).await,
+            Work::Restore(arguments) => restore::run(*arguments).await,
         }
     })
 }
@@ -207,6 +231,10 @@ enum Work {
     Unpack(unpack::UnpackArgs),
     Expire(expire::ExpireArgs),
     Vacuum(vacuum::VacuumArgs),
+    Backfill(backfill::BackfillArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Lifecycle(lifecycle::LifecycleArgs),
+    Restore(Box<restore::RestoreArgs>),
 }
 
 #[cfg(test)]

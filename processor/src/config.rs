@@ -30,6 +30,8 @@ pub struct Config {
     /// How far back `run` remembers the objects it took in, by the day of their arrival; `None` is for
     /// ever. SQS keeps a message for 14 days at most and CloudTrail delivers again for 30 days.
     pub ledger_days: Option<Days>,
+    /// Input objects read at the same time: enough to hide the latency of S3, few enough for memory.
+    pub reads_max: usize,
     /// Rows are sorted and written as a file when a table's rows reach this size in memory. Sorting
     /// needs as much again, so the peak stays under half a GiB.
     pub file_memory_bytes_max: usize,
@@ -56,6 +58,7 @@ impl Default for Config {
             batch_objects_max: 1_000,
             batch_stored_bytes_max: 32 << 20,
             ledger_days: Some(Days::new(35)),
+            reads_max: 16,
             file_memory_bytes_max: 192 << 20,
             settle: Duration::from_millis(500),
             poll_interval: Duration::from_secs(1),
@@ -76,6 +79,7 @@ pub struct RawConfig {
     batch_objects_max: Option<usize>,
     batch_stored_bytes_max: Option<u64>,
     ledger_days: Option<u32>,
+    reads_max: Option<usize>,
     file_memory_bytes_max: Option<usize>,
     settle: Option<String>,
     poll_interval: Option<String>,
@@ -164,6 +168,7 @@ impl TryFrom<RawConfig> for Config {
             )?,
             batch_stored_bytes_max: raw.batch_stored_bytes_max.unwrap_or(base.batch_stored_bytes_max),
             ledger_days: raw.ledger_days.map_or(base.ledger_days, |days| Some(Days::new(days.into()))),
+            reads_max: at_least_one("reads_max", raw.reads_max, base.reads_max)?,
             file_memory_bytes_max: at_least_one(
                 "file_memory_bytes_max",
                 raw.file_memory_bytes_max,

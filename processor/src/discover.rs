@@ -1,15 +1,19 @@
 //! How input objects are found.
 //!
 //! * [`listing`]: files, directories and prefixes named on the command line.
+//! * [`walk`]: the same for any number of objects, page by page; [`days`] and [`choice`] say which are wanted.
 //! * [`watch`]: local directories that objects are put into.
 //! * [`queue`]: S3 notifications from SQS.
 //!
 //! An input object is written once and then left alone; a file that is still growing belongs to the
 //! collector. Discovery may report an object any number of times: the ledger decides.
 
+pub mod choice;
+pub mod days;
 pub mod listing;
 pub mod notification;
 pub mod queue;
+pub mod walk;
 pub mod watch;
 
 use crate::storage::Candidate;

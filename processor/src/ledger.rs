@@ -8,6 +8,7 @@
 use crate::claims::ClaimedObject;
 use crate::lake::read::{ReadError, data_files, read_columns};
 use crate::lake::table::LakeTable;
+use crate::storage::Candidate;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::NaiveDate;
@@ -92,6 +93,12 @@ impl Ledger {
         place(location, size, modified, etag).is_some_and(|place| self.places.contains(&place))
     }
 
+    /// Whether a listed object is in the lake, as far as its listing tells.
+    pub fn knows(&self, candidate: &Candidate) -> bool {
+        let (size, modified) = (candidate.stored_bytes, candidate.last_modified);
+        self.knows_place(&candidate.place.location(), size, modified, candidate.etag.as_deref())
+    }
+
     /// Number of known objects.
     pub fn len(&self) -> usize {
         self.contents.len()
@@ -113,12 +120,15 @@ fn hash(bytes: &[u8]) -> u128 {
     XxHash3_128::oneshot(bytes)
 }
 
-/// None where neither a modification time nor an ETag vouches for the content.
+/// An ETag vouches for the content, and is the same in a notification and a listing; without one the
+/// modification time does. None where there is neither.
 fn place(location: &str, size: u64, modified: Option<i64>, etag: Option<&str>) -> Option<u128> {
-    if modified.is_none() && etag.is_none() {
-        return None;
-    }
-    Some(hash(format!("{location}\0{size}\0{modified:?}\0{etag:?}").as_bytes()))
+    let voucher = match (etag, modified) {
+        (Some(etag), _) => etag.to_owned(),
+        (None, Some(modified)) => modified.to_string(),
+        (None, None) => return None,
+    };
+    Some(hash(format!("{location}\0{size}\0{voucher}").as_bytes()))
 }
 
 #[cfg(test)]
@@ -145,6 +155,14 @@ mod tests {
         assert!(!ledger.knows_place("/in/a", 8, Some(5), None), "another size");
         assert!(!ledger.knows_place("/in/a", 7, Some(6), None), "another time");
         assert!(!ledger.knows_place("/in/b", 7, Some(5), None), "another place");
+    }
+
+    #[test]
+    fn an_object_that_was_announced_is_known_when_it_is_listed() {
+        let mut ledger = Ledger::default();
+        ledger.insert(&object(None, Some("\"e\"")));
+        assert!(ledger.knows_place("/in/a", 7, Some(5), Some("\"e\"")));
+        assert!(!ledger.knows_place("/in/a", 7, Some(5), Some("\"f\"")), "another content");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! What cannot be parsed goes to the table `rejected`, what was read to the table `ingest`.
 
 pub mod admin;
+pub mod backfill;
 pub mod claims;
 pub mod cli;
 pub mod clock;
@@ -19,8 +20,11 @@ pub mod exit_code;
 pub mod formats;
 pub mod lake;
 pub mod ledger;
+pub mod lifecycle;
 pub mod metrics;
 pub mod pipeline;
 pub mod prepared;
+pub mod restore;
+pub mod s3_client;
 pub mod storage;
 pub mod stored;

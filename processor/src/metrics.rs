@@ -1,5 +1,7 @@
 //! What `/metrics` shows: one table of metrics, labels from closed sets.
 
+pub mod queue;
+
 use crate::pipeline::Summary;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -36,6 +38,8 @@ pub struct Metrics {
     lake: Counter,
     batches: Counter,
     last_commit: Gauge<i64, AtomicI64>,
+    /// Of the SQS queue.
+    pub queue: queue::QueueMetrics,
 }
 
 impl Default for Metrics {
@@ -56,6 +60,7 @@ impl Default for Metrics {
             lake: Counter::default(),
             batches: Counter::default(),
             last_commit: Gauge::default(),
+            queue: queue::QueueMetrics::default(),
         };
         registry.register("objects", "Input objects taken in", metrics.objects.clone());
         let known = metrics.objects_known.clone();
@@ -102,6 +107,7 @@ impl Default for Metrics {
         registry.register("batches", "Batches committed", metrics.batches.clone());
         let last = metrics.last_commit.clone();
         registry.register_with_unit("last_commit_timestamp", "Time of the last commit", Unit::Seconds, last);
+        metrics.queue.register(&mut registry);
         metrics.registry = registry;
         metrics
     }

@@ -32,9 +32,6 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Objects read at the same time: enough to hide the latency of S3, few enough for memory.
-const READS: usize = 16;
-
 /// Files stored at the same time.
 const WRITES: usize = 8;
 
@@ -254,6 +251,11 @@ impl Processor {
         &self.inputs
     }
 
+    /// What is in the lake already.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     fn table(&self, table: &'static Table) -> &LakeTable {
         self.tables.get(table.name).expect("`recover` opens all tables")
     }
@@ -432,18 +434,8 @@ impl Processor {
     async fn take_in_settled(&mut self, candidates: Vec<Candidate>) -> Result<Outcome, PipelineError> {
         let mut outcome = Outcome::default();
         let given = candidates.len() as u64;
-        let unknown: Vec<Candidate> = candidates
-            .into_iter()
-            .filter(|candidate| {
-                let (size, modified) = (candidate.stored_bytes, candidate.last_modified);
-                !self.ledger.knows_place(
-                    &candidate.place.location(),
-                    size,
-                    modified,
-                    candidate.etag.as_deref(),
-                )
-            })
-            .collect();
+        let unknown: Vec<Candidate> =
+            candidates.into_iter().filter(|candidate| !self.ledger.knows(candidate)).collect();
         let mut objects = self.load(unknown, &mut outcome.unreadable).await;
         let claim = loop {
             let mut here = HashSet::new();
@@ -501,11 +493,11 @@ impl Processor {
             .map(|candidate| {
                 let room = &room;
                 async move {
-                    let read = self.read(&candidate.place, room).await;
+                    let read = self.inputs.identify(&candidate.place, room).await;
                     (candidate, read)
                 }
             })
-            .buffered(READS);
+            .buffered(self.config.reads_max);
         let mut loaded = Vec::new();
         while let Some((candidate, read)) = reads.next().await {
             match read {
@@ -531,26 +523,13 @@ impl Processor {
         Room::new(self.config.batch_stored_bytes_max)
     }
 
-    /// An object and its identity.
-    async fn read(&self, place: &Place, room: &Room) -> Result<(Stored, String), StorageError> {
-        let stored = self.inputs.read(place, room).await?;
-        let identified = match stored {
-            Stored::Memory(_) => stored.object_id().map(|object_id| (stored, object_id)),
-            Stored::File { .. } => {
-                let work = move || stored.object_id().map(|object_id| (stored, object_id));
-                tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.into()))
-            }
-        };
-        identified.map_err(|source| StorageError::Read { location: place.location(), source })
-    }
-
     /// Reads the objects of an interrupted batch again. One that is gone or has other content now is
     /// carried on without bytes; one that is only out of reach stops the recovery.
     async fn load_claimed(&self, claim: &Claim) -> Result<Vec<Loaded>, PipelineError> {
         let mut loaded = Vec::with_capacity(claim.objects.len());
         let room = self.room();
         for object in &claim.objects {
-            let bytes = match self.read(&Place::from_location(&object.location), &room).await {
+            let bytes = match self.inputs.identify(&Place::from_location(&object.location), &room).await {
                 Ok((stored, object_id)) if object_id == object.object_id => Some(stored),
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,

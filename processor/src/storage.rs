@@ -132,7 +132,7 @@ fn register_handlers() {
     ONCE.call_once(|| deltalake::aws::register_handlers(None));
 }
 
-/// The store of a location, rooted at it.
+/// The store at `url`, rooted there; nothing is written.
 pub(crate) fn open_store(url: &Url) -> Result<Store, StorageError> {
     register_handlers();
     let store = logstore_for(url, StorageConfig::default())
@@ -304,6 +304,22 @@ impl Inputs {
         let store = open_store(&parse_location(&format!("s3://{bucket}/"))?)?;
         buckets.insert(bucket.to_owned(), store.clone());
         Ok(store)
+    }
+
+    /// The object's bytes, as [`Inputs::read`], and its identity.
+    ///
+    /// # Errors
+    /// As [`Inputs::read`].
+    pub async fn identify(&self, place: &Place, room: &Room) -> Result<(Stored, String), StorageError> {
+        let stored = self.read(place, room).await?;
+        let identified = match stored {
+            Stored::Memory(_) => stored.object_id().map(|object_id| (stored, object_id)),
+            Stored::File { .. } => {
+                let work = move || stored.object_id().map(|object_id| (stored, object_id));
+                tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.into()))
+            }
+        };
+        identified.map_err(|source| StorageError::Read { location: place.location(), source })
     }
 
     /// The object's bytes as stored, in memory whatever their number.

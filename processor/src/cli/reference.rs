@@ -15,16 +15,15 @@ mod tests {
         );
         let mut command = Cli::command().term_width(100);
         command.build();
-        let mut section = |title: &str, command: &mut clap::Command| {
-            let help = command.render_long_help().to_string();
-            let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-            let _ = write!(page, "\n## {title}\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
-        };
-        section("logq-processor", &mut command);
-        let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        for name in names.iter().filter(|name| *name != "help") {
-            if let Some(sub) = command.find_subcommand_mut(name) {
-                section(name, sub);
+        section(&mut page, "logq-processor", &mut command);
+        for sub in command.get_subcommands_mut() {
+            let title = sub.get_name().to_owned();
+            if title == "help" {
+                continue;
+            }
+            section(&mut page, &title, sub);
+            for inner in sub.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
+                section(&mut page, &format!("{title} {}", inner.get_name()), inner);
             }
         }
         page.push_str("\n## Metrics\n\n| metric | kind | meaning |\n|---|---|---|\n");
@@ -40,6 +39,12 @@ mod tests {
         }
         assert!(!kind.is_empty(), "no metric is described");
         page
+    }
+
+    fn section(page: &mut String, title: &str, command: &mut clap::Command) {
+        let help = command.render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let _ = write!(page, "\n## {title}\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
     }
 
     fn kind_of<'a>(text: &'a str, name: &str) -> &'a str {

@@ -21,7 +21,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 enum Source {
     Watch(Box<Watch>),
-    Queue(Queue),
+    Queue(Box<Queue>),
 }
 
 /// Takes in what comes until SIGTERM, SIGINT or idleness; finishes the batch in hand first.
@@ -41,7 +41,11 @@ pub(super) async fn run(arguments: RunArgs) -> Result<u8> {
     let lake = Lake::open(&arguments.common.lake).await?;
     let exclude = lake.directory();
     let mut source = match arguments.sqs_queue_url {
-        Some(url) => Source::Queue(Queue::open(url, arguments.sqs_endpoint, config.visibility).await),
+        Some(url) => {
+            let (lake, counters) = (lake.clone(), metrics.queue.clone());
+            let queue = Queue::open(url, arguments.sqs_endpoint, config.visibility, lake, counters).await?;
+            Source::Queue(Box::new(queue))
+        }
         None => Source::Watch(Box::new(Watch::open(
             arguments.watch,
             exclude,
@@ -116,7 +120,14 @@ async fn turn(
             Ok(Turn::Worked)
         }
         Source::Queue(queue) => {
-            let messages = queue.gather(interval, patience, objects_max, bytes_max, stop).await?;
+            let messages = match queue.gather(interval, patience, objects_max, bytes_max, stop).await {
+                Ok(messages) => messages,
+                // The lake is as it was: there is nothing to recover, and the queue has waited already.
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be read, it is asked again");
+                    return Ok(Turn::Worked);
+                }
+            };
             if messages.is_empty() {
                 return Ok(Turn::Idle);
             }
@@ -143,7 +154,7 @@ async fn take_messages(
     };
     let (outcome, ()) = tokio::join!(work, queue.keep_invisible(messages, done.clone()));
     let unreadable: Vec<Place> = outcome?.unreadable.into_iter().map(|one| one.place).collect();
-    queue.delete(messages, &unreadable).await?;
+    queue.delete(messages, &unreadable).await;
     Ok(())
 }
 
@@ -169,7 +180,7 @@ async fn take_in(
     Ok(outcome)
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
+pub(super) async fn stop_on_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

@@ -67,7 +67,7 @@ pub fn list_files(
     }
 }
 
-fn file_candidate(path: PathBuf, metadata: &std::fs::Metadata) -> Candidate {
+pub(super) fn file_candidate(path: PathBuf, metadata: &std::fs::Metadata) -> Candidate {
     let modified = metadata.modified().ok().and_then(|time| {
         let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
         i64::try_from(since.as_micros()).ok()

@@ -39,7 +39,7 @@ for number, (folder, _, names) in enumerate(sorted(os.walk(root))):
 "#;
 
 /// Prints how many messages the queue still holds: all, or those in somebody's hands.
-const LEFT: &str = r#"
+pub const LEFT: &str = r#"
 import boto3, sys
 endpoint, url, which = sys.argv[1:4]
 names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"][which == "in_flight":]
@@ -52,7 +52,7 @@ pub struct Cloud {
     pub endpoint: String,
     pub environment: Vec<(String, String)>,
     python: std::path::PathBuf,
-    queue: String,
+    pub(crate) queue: String,
     _server: Daemon,
 }
 
@@ -101,7 +101,7 @@ impl Cloud {
         self.script(LEFT, &[&self.queue, which]).parse().unwrap()
     }
 
-    fn processor(&self, stage: &Stage) -> Daemon {
+    pub fn processor(&self, stage: &Stage) -> Daemon {
         self.processor_as(stage, "0", "4s")
     }
 
@@ -130,7 +130,7 @@ impl Cloud {
     }
 }
 
-fn finish(processor: &mut Daemon) {
+pub(crate) fn finish(processor: &mut Daemon) {
     let status = processor.finish(Duration::from_secs(240)).unwrap();
     assert!(status.is_some_and(|status| status.success()), "{}", processor.last_words());
 }
@@ -150,7 +150,7 @@ pub fn assert_once(lake: &Lake, manifest: &Manifest) {
     assert_eq!(number(repeated), 0, "objects that are in the ledger twice");
 }
 
-fn upload(cloud: &Cloud, root: &Path) {
+pub(crate) fn upload(cloud: &Cloud, root: &Path) {
     cloud.script(UPLOAD, &[&root.display().to_string()]);
 }
 
