@@ -97,14 +97,14 @@ struct Schedule {
 impl Schedule {
     async fn draw(seed: u64) -> (Schedule, Random) {
         let mut random = Random::new(seed);
-        let count = random.between(1, 10);
+        let count = random.between(1, 7);
         let inputs = inputs(&mut random, count);
         let plan = match random.below(10) {
             0 => Plan::Clean,
             1..=6 => Plan::Random { percent: random.between(1, 6), left: random.between(1, 6) },
             _ => Plan::Random { percent: random.between(5, 40), left: random.between(3, 25) },
         };
-        let shards = random.pick(&[1, 1, 2, 2, 3, 3]);
+        let shards = random.pick(&[1, 1, 2, 2, 3]);
         let queue = Queue::new(&mut random, inputs.len());
         let weather = Weather::new(seed ^ 0x5eed, plan);
         let world = World::new(inputs, weather, random.chance(90)).await;
