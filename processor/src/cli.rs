@@ -9,18 +9,19 @@ mod once;
 mod reconcile;
 #[cfg(test)]
 mod reference;
+mod replay_rejected;
 mod restore;
 mod run;
 mod seal;
 mod summary;
 mod unpack;
 mod vacuum;
+mod validate;
 mod verify;
 
 use crate::config::{Config, shard};
-use crate::exit_code;
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,12 +37,25 @@ use tracing_subscriber::EnvFilter;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How the log on stderr is written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 const EXAMPLES: &str = "Examples:
   logq-processor once --lake ./lake ./AWSLogs downloaded.json.gz
   logq-processor once --lake s3://logs-lake/lake s3://org-trail/AWSLogs/o-abc/111122223333/CloudTrail/
   logq-processor run --lake ./lake --watch ./landing --commit-interval 2s
+  logq-processor verify cloudtrail --public-keys keys.json --lake ./lake s3://org-trail/AWSLogs/
+  logq-processor run --lake ./lake --config processor.toml --cloudwatch-logs
   logq-processor run --lake s3://logs-lake/lake --sqs-queue-url https://sqs.eu-west-1.amazonaws.com/1/landing
   logq-processor seal --lake s3://logs-lake/lake --archive s3://logs-archive/archive
   logq-processor verify archive --archive s3://logs-archive/archive
@@ -77,8 +91,6 @@ enum Command {
     Expire(expire::ExpireArgs),
     /// Delete files no table version within the retention needs.
     Vacuum(vacuum::VacuumArgs),
-    /// Check a configuration file and print the effective values.
-    Validate(ValidateArgs),
     /// Take in everything under S3 prefixes or directories, by listing; goes on where it was stopped.
     Backfill(backfill::BackfillArgs),
     /// Find objects under a prefix that never came into the lake: their notification was lost.
@@ -87,6 +99,10 @@ enum Command {
     Lifecycle(lifecycle::LifecycleArgs),
     /// Ask S3 for archived days back, and follow them.
     Restore(restore::RestoreArgs),
+    /// Parse rejected records again.
+    ReplayRejected(replay_rejected::ReplayArgs),
+    /// Check a configuration file and print the effective values.
+    Validate(validate::ValidateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -136,16 +152,12 @@ enum Format {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true).args(["watch", "sqs_queue_url", "cloudwatch_logs"]))]
 struct RunArgs {
     #[command(flatten)]
     common: Common,
     /// A directory objects are put into. May be given several times.
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "sqs_queue_url",
-        conflicts_with = "sqs_queue_url"
-    )]
+    #[arg(long, value_name = "DIR")]
     watch: Vec<PathBuf>,
     /// SQS queue that receives the S3 notifications.
     #[arg(long, value_name = "URL")]
@@ -153,6 +165,9 @@ struct RunArgs {
     /// Address of the SQS service, instead of the Region's.
     #[arg(long, value_name = "URL", requires = "sqs_queue_url")]
     sqs_endpoint: Option<String>,
+    /// Pull the log groups of the [[cloudwatch_logs]] sections in the configuration file.
+    #[arg(long, requires = "config")]
+    cloudwatch_logs: bool,
     /// How long objects are gathered before they are committed.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     commit_interval: Option<Duration>,
@@ -162,13 +177,6 @@ struct RunArgs {
     /// End when nothing new has come for this long.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     until_idle: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-struct ValidateArgs {
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
 }
 
 /// Runs the command; gives the exit code.
@@ -181,7 +189,6 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Run(arguments) => ("info", Work::Run(arguments)),
         Command::Compact(arguments) => ("warn", Work::Compact(arguments)),
         Command::Seal(arguments) => ("warn", Work::Seal(arguments)),
-        Command::Verify(arguments) => ("warn", Work::Verify(arguments)),
         Command::Unpack(arguments) => ("warn", Work::Unpack(arguments)),
         Command::Expire(arguments) => ("warn", Work::Expire(arguments)),
         Command::Vacuum(arguments) => ("warn", Work::Vacuum(arguments)),
@@ -189,17 +196,20 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Reconcile(arguments) => ("warn", Work::Reconcile(arguments)),
         Command::Lifecycle(arguments) => ("warn", Work::Lifecycle(arguments)),
         Command::Restore(arguments) => ("warn", Work::Restore(Box::new(arguments))),
-        Command::Validate(arguments) => {
-            let config = Config::load(Some(&arguments.config))?;
-            println!("{config:#?}");
-            return Ok(exit_code::OK);
-        }
+        Command::ReplayRejected(arguments) => ("warn", Work::ReplayRejected(arguments)),
+        Command::Verify(arguments) => ("warn", Work::Verify(arguments)),
+        Command::Validate(arguments) => ("warn", Work::Validate(arguments)),
     };
     // The table format's crates log what they also return, a table that is yet to be made among it.
     let quiet = format!("{default_level},buoyant_kernel=off,deltalake_core=error");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -218,6 +228,8 @@ pub fn run(cli: Cli) -> Result<u8> {
             Work::Reconcile(arguments) => reconcile::run(arguments).await,
             Work::Lifecycle(arguments) => lifecycle::run(arguments).await,
             Work::Restore(arguments) => restore::run(*arguments).await,
+            Work::ReplayRejected(arguments) => replay_rejected::run(arguments).await,
+            Work::Validate(arguments) => validate::run(arguments).await,
         }
     })
 }
@@ -235,11 +247,14 @@ enum Work {
     Reconcile(reconcile::ReconcileArgs),
     Lifecycle(lifecycle::LifecycleArgs),
     Restore(Box<restore::RestoreArgs>),
+    ReplayRejected(replay_rejected::ReplayArgs),
+    Validate(validate::ValidateArgs),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit_code;
     use clap::CommandFactory;
 
     #[test]

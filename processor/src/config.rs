@@ -1,13 +1,14 @@
 //! Limits and intervals, each with its reason. `RawConfig` is what a file may say, [`Config`] what
 //! later code sees.
 
+mod effective;
 mod maintenance;
 
 pub use maintenance::{Maintenance, RawMaintenance, storage_class};
 
+use crate::discover::cloudwatch::settings::{RawSettings, Settings, SettingsError};
 use crate::formats::vpc_flow::format::Scope;
 use crate::formats::{FlowFormat, Limits};
-use chrono::Days;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// The checked configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Name under which this processor claims batches. Two processors of one lake need two names.
     pub shard: String,
@@ -29,7 +30,7 @@ pub struct Config {
     pub batch_stored_bytes_max: u64,
     /// How far back `run` remembers the objects it took in, by the day of their arrival; `None` is for
     /// ever. SQS keeps a message for 14 days at most and CloudTrail delivers again for 30 days.
-    pub ledger_days: Option<Days>,
+    pub ledger_days: Option<u32>,
     /// Input objects read at the same time: enough to hide the latency of S3, few enough for memory.
     pub reads_max: usize,
     /// Rows are sorted and written as a file when a table's rows reach this size in memory. Sorting
@@ -41,6 +42,14 @@ pub struct Config {
     pub poll_interval: Duration,
     /// SQS visibility while a batch is worked on; extended at half of it.
     pub visibility: Duration,
+    /// What `aws cloudtrail list-public-keys` printed, a file or a folder: with it, CloudTrail digests
+    /// are checked as they come in. Off by default, because each log file is then read a second time.
+    pub cloudtrail_public_keys: Option<PathBuf>,
+    /// Log groups that `run --cloudwatch-logs` pulls.
+    pub cloudwatch_logs: Vec<Settings>,
+    /// How long `run` may take to finish the batch in hand after SIGTERM; Kubernetes kills after 30 s by
+    /// default. What is cut off then is taken up on the next start.
+    pub shutdown_timeout: Duration,
     /// Parser limits.
     pub limits: Limits,
     /// Formats of flow logs that come without a header line. None: only AWS's default format of
@@ -57,12 +66,15 @@ impl Default for Config {
             commit_interval: Duration::from_secs(30),
             batch_objects_max: 1_000,
             batch_stored_bytes_max: 32 << 20,
-            ledger_days: Some(Days::new(35)),
+            ledger_days: Some(35),
             reads_max: 16,
             file_memory_bytes_max: 192 << 20,
             settle: Duration::from_millis(500),
             poll_interval: Duration::from_secs(1),
             visibility: Duration::from_secs(120),
+            cloudtrail_public_keys: None,
+            cloudwatch_logs: Vec::new(),
+            shutdown_timeout: Duration::from_secs(25),
             limits: Limits::default(),
             flow_formats: Arc::new([]),
             maintenance: Maintenance::default(),
@@ -84,6 +96,10 @@ pub struct RawConfig {
     settle: Option<String>,
     poll_interval: Option<String>,
     visibility: Option<String>,
+    cloudtrail_public_keys: Option<PathBuf>,
+    shutdown_timeout: Option<String>,
+    #[serde(default)]
+    cloudwatch_logs: Vec<RawSettings>,
     object_bytes_max: Option<u64>,
     record_bytes_max: Option<usize>,
     rejected_bytes_max: Option<usize>,
@@ -120,6 +136,9 @@ pub enum ConfigError {
         /// What the parser says.
         source: Box<toml::de::Error>,
     },
+    /// A section of `cloudwatch_logs` is wrong.
+    #[error(transparent)]
+    CloudWatch(#[from] SettingsError),
     /// A value is out of range.
     #[error("`{key}` is `{value}`: {reason}")]
     Value {
@@ -167,7 +186,7 @@ impl TryFrom<RawConfig> for Config {
                 base.batch_objects_max,
             )?,
             batch_stored_bytes_max: raw.batch_stored_bytes_max.unwrap_or(base.batch_stored_bytes_max),
-            ledger_days: raw.ledger_days.map_or(base.ledger_days, |days| Some(Days::new(days.into()))),
+            ledger_days: raw.ledger_days.or(base.ledger_days),
             reads_max: at_least_one("reads_max", raw.reads_max, base.reads_max)?,
             file_memory_bytes_max: at_least_one(
                 "file_memory_bytes_max",
@@ -177,11 +196,28 @@ impl TryFrom<RawConfig> for Config {
             settle: duration("settle", raw.settle, base.settle)?,
             poll_interval: duration("poll_interval", raw.poll_interval, base.poll_interval)?,
             visibility: visibility(duration("visibility", raw.visibility, base.visibility)?)?,
+            cloudtrail_public_keys: raw.cloudtrail_public_keys,
+            shutdown_timeout: duration("shutdown_timeout", raw.shutdown_timeout, base.shutdown_timeout)?,
+            cloudwatch_logs: sections(raw.cloudwatch_logs)?,
             limits,
             flow_formats: raw.flow_format.into_iter().map(flow_format).collect::<Result<_, _>>()?,
             maintenance: Maintenance::try_from(raw.maintenance.unwrap_or_default())?,
         })
     }
+}
+
+/// The sections, each under a name of its own.
+fn sections(raw: Vec<RawSettings>) -> Result<Vec<Settings>, ConfigError> {
+    let mut sections: Vec<Settings> = Vec::with_capacity(raw.len());
+    for one in raw {
+        let section = Settings::try_from(one)?;
+        if sections.iter().any(|other| other.name == section.name) {
+            let reason = "another section has this name".to_owned();
+            return Err(ConfigError::Value { key: "cloudwatch_logs.name", value: section.name, reason });
+        }
+        sections.push(section);
+    }
+    Ok(sections)
 }
 
 /// A shard name goes into file names and transaction ids.
@@ -279,6 +315,22 @@ mod tests {
             format::of_log_group(&config.flow_formats, "g").map(|layout| layout.fields.len()),
             Some(3)
         );
+    }
+
+    #[test]
+    fn what_validate_prints_is_the_same_configuration() {
+        assert_eq!(parse(&Config::default().to_toml()), Ok(Config::default()));
+        let text = "shard = 'eu'\nsettle = '1500ms'\ncloudtrail_public_keys = '/keys'\nrecord_bytes_max = 77\n\
+            [[cloudwatch_logs]]\nname = 'f'\ngroups = ['/a*', '/b']\nkind = 'vpc_flow'\n\
+            log_format = '${version} ${vpc-id}'\nrole_arn = 'arn:aws:iam::111122223333:role/r'\nexternal_id = 'x'\n\
+            [[cloudwatch_logs]]\nname = 'g'\ngroups = ['*']\nkind = 'app'\noverlap = '2m'\n\
+             [[flow_format]]\nlocation = '/flows/'\nformat = '${start} ${srcaddr}'\n[[flow_format]]\nlog_group = 'g*'\n\
+             format = 'end dstaddr'\n[maintenance]\narchive = 's3://b/a'\narchive_storage_class = 'GLACIER_IR'\n\
+             archive_lock_mode = 'compliance'\narchive_lock_days = 3\nseal_after = '1h'\n";
+        let config = parse(text).expect("valid");
+        assert_eq!(parse(&config.to_toml()), Ok(config));
+        let twice = "[[cloudwatch_logs]]\nname = 'f'\ngroups = ['/a']\nkind = 'app'\n".repeat(2);
+        assert!(parse(&twice).expect_err("one name twice").contains("another section"));
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! * [`walk`]: the same for any number of objects, page by page; [`days`] and [`choice`] say which are wanted.
 //! * [`watch`]: local directories that objects are put into.
 //! * [`queue`]: S3 notifications from SQS.
+//! * [`cloudwatch`]: log groups of CloudWatch Logs, pulled.
 //!
 //! An input object is written once and then left alone; a file that is still growing belongs to the
 //! collector. Discovery may report an object any number of times: the ledger decides.
 
 pub mod choice;
+pub mod cloudwatch;
 pub mod days;
 pub mod listing;
 pub mod notification;

@@ -12,7 +12,7 @@
 //!
 //! The folder: [`inflate`] (bytes to text), [`sniff`] (what is it), [`documents`] and [`lines`] (where
 //! records stand in it), one folder per source, and what they share: [`json`], [`time`],
-//! [`address`], [`key`], [`columns`], [`seen`], [`intake`].
+//! [`address`], [`key`], [`columns`], [`seen`], [`intake`], [`secrets`].
 
 pub mod app_log;
 pub mod cloudtrail;
@@ -22,6 +22,7 @@ pub mod inflate;
 pub mod intake;
 pub mod key;
 pub mod lines;
+pub mod secrets;
 pub mod seen;
 pub mod sniff;
 pub mod vpc_flow;
@@ -97,7 +98,7 @@ impl FormatKind {
 const SNIFF_VERSION: i32 = 2;
 
 /// Limits on one object.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes an object may inflate to.
     pub object_bytes_max: u64,

@@ -3,6 +3,7 @@
 //! * [`table`]: one Delta table; commits carry the batch's number, so that a batch is in a table once.
 //! * [`write`]: rows of a batch become sorted Parquet files, one set per table and day.
 //! * [`read`]: a few columns back: the ledger and the newest identities.
+//! * [`store`]: a file goes to its table; [`record`]: rows that no batch brings.
 //! * [`stats`]: what the Delta log says about a file, so that readers can skip it.
 //!
 //! And as it is kept in order:
@@ -24,8 +25,10 @@ pub mod merge;
 pub mod output;
 pub mod raw;
 pub mod read;
+pub mod record;
 pub mod seal;
 pub mod stats;
+pub mod store;
 pub mod table;
 pub mod upload;
 pub mod vacuum;

@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod backfill;
+pub mod causes;
 pub mod claims;
 pub mod cli;
 pub mod clock;
@@ -18,12 +19,14 @@ pub mod config;
 pub mod discover;
 pub mod exit_code;
 pub mod formats;
+pub mod integrity;
 pub mod lake;
 pub mod ledger;
 pub mod lifecycle;
 pub mod metrics;
 pub mod pipeline;
 pub mod prepared;
+pub mod replay;
 pub mod restore;
 pub mod s3_client;
 pub mod storage;

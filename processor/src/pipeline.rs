@@ -15,7 +15,10 @@ use crate::claims::{Attempt, Claim, ClaimError, ClaimedObject, Claims, News};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::formats::Seen;
+use crate::integrity::arriving;
+use crate::integrity::keys::{KeysError, PublicKeys};
 use crate::lake::read::{ReadError, data_files, read_columns};
+use crate::lake::store::store_file;
 use crate::lake::table::{LakeTable, TableError};
 use crate::lake::write::{DataFile, WriteError, batch_of};
 use crate::ledger::Ledger;
@@ -24,13 +27,13 @@ use crate::prepared::{self, Prepared, PreparedError};
 use crate::storage::{Candidate, Inputs, Lake, Place, StorageError};
 use crate::stored::{Room, Stored};
 use arrow::array::{Array, AsArray};
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use deltalake::kernel::Add;
 use deltalake::{DeltaTableError, ObjectStoreError, Path};
 use futures::StreamExt;
 use logq_schemas::{Table, tables};
 use object_store::ObjectStoreExt;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -38,11 +41,12 @@ use thiserror::Error;
 const WRITES: usize = 8;
 
 /// Tables written by a batch, in commit order: `ingest` last, because it says the batch is done.
-const COMMIT_ORDER: [&Table; 5] = [
+const COMMIT_ORDER: [&Table; 6] = [
     &tables::cloudtrail::TABLE,
     &tables::vpc_flow::TABLE,
     &tables::app_log::TABLE,
     &tables::rejected::TABLE,
+    &tables::cloudtrail_digest::TABLE,
     &tables::ingest::TABLE,
 ];
 
@@ -93,6 +97,9 @@ pub enum PipelineError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The configured public keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The parser thread died: a fault of this program.
     #[error("the parser stopped unexpectedly")]
     Parser(#[source] tokio::task::JoinError),
@@ -133,6 +140,8 @@ pub struct Processor {
     inputs: Arc<Inputs>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// Public keys of CloudTrail; none where digests are not checked as they come in.
+    keys: Option<PublicKeys>,
     _lock: Option<std::fs::File>,
 }
 
@@ -160,6 +169,7 @@ impl Processor {
         clock: Clock,
     ) -> Result<Processor, PipelineError> {
         let lock = lock_shard(&lake, &config.shard)?;
+        let keys = config.cloudtrail_public_keys.as_deref().map(PublicKeys::load).transpose()?;
         let mut processor = Processor {
             app_id: format!("logq-processor/{}", config.shard),
             claims: Claims::unread(&lake, &config.shard),
@@ -173,6 +183,7 @@ impl Processor {
             inputs: Arc::new(inputs),
             clock,
             metrics,
+            keys,
             _lock: lock,
         };
         processor.recover().await?;
@@ -182,6 +193,11 @@ impl Processor {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whether an object with this content is in the lake.
+    pub fn knows(&self, object_id: &str) -> bool {
+        self.ledger.knows_content(object_id)
     }
 
     /// Reader of input objects.
@@ -198,6 +214,14 @@ impl Processor {
         self.tables.get(table.name).expect("`recover` opens all tables")
     }
 
+    /// The tables this processor writes, in commit order.
+    fn commit_order(&self) -> impl Iterator<Item = &'static Table> + use<> {
+        let verifies = self.keys.is_some();
+        COMMIT_ORDER
+            .into_iter()
+            .filter(move |table| verifies || table.name != tables::cloudtrail_digest::TABLE.name)
+    }
+
     async fn applied(&self, table: &'static Table) -> Result<i64, PipelineError> {
         let applied = self.table(table).applied(&self.app_id).await;
         let failed = |source| PipelineError::Log { table: table.name, source: Box::new(source) };
@@ -207,7 +231,7 @@ impl Processor {
     /// The first day of which the ledger remembers the objects.
     fn ledger_since(&self) -> Option<NaiveDate> {
         let today = chrono::DateTime::from_timestamp_micros(self.clock.micros())?.date_naive();
-        self.config.ledger_days.map(|days| today.checked_sub_days(days).unwrap_or_default())
+        self.config.ledger_days.map(|days| today.checked_sub_days(Days::new(days.into())).unwrap_or_default())
     }
 
     /// Brings memory in line with the lake and finishes interrupted batches of this shard. What this
@@ -217,11 +241,12 @@ impl Processor {
     /// When the lake fails.
     pub async fn recover(&mut self) -> Result<Summary, PipelineError> {
         self.settled = false;
+        self.metrics.abandon();
         // Claims before `ingest`: a claim that is removed in between was committed before it was, so
         // that `ingest` holds its objects.
         let (claims, found) = Claims::open(&self.lake, &self.config.shard).await?;
         self.claims = claims;
-        for table in COMMIT_ORDER {
+        for table in self.commit_order() {
             let open = LakeTable::open(&self.lake, table).await?;
             self.tables.insert(table.name, open);
         }
@@ -253,13 +278,16 @@ impl Processor {
             "taking up an interrupted batch"
         );
         let mut done = HashSet::new();
-        for table in COMMIT_ORDER {
+        for table in self.commit_order() {
             if self.applied(table).await? >= claim.sequence {
                 done.insert(table.name);
             }
         }
         let prepared = match prepared::read(&self.lake, claim.sequence).await? {
-            Some(prepared) if self.all_stored(&prepared, &done).await? => prepared,
+            Some(prepared) if self.all_stored(&prepared, &done).await? => {
+                self.metrics.add_parsed(prepared.summary.records);
+                prepared
+            }
             found => {
                 if found.is_some() {
                     tracing::warn!(
@@ -392,8 +420,10 @@ impl Processor {
                 Attempt::Behind(news) => outcome.summary.add(&self.catch_up(news).await?),
             }
         };
+        let started = tokio::time::Instant::now();
         let prepared = self.prepare(&claim, objects, &HashSet::new()).await?;
         let summary = self.commit(&claim, &prepared).await?;
+        self.metrics.observe_batch(started.elapsed());
         outcome.summary.add(&summary);
         self.count_idle(&outcome);
         Ok(outcome)
@@ -492,9 +522,17 @@ impl Processor {
         done: &HashSet<&'static str>,
     ) -> Result<Prepared, PipelineError> {
         let (files_in, files_out) = tokio::sync::mpsc::channel(WRITES);
+        let verdicts = match &self.keys {
+            Some(keys) => {
+                let present = objects.iter().filter(|(_, bytes)| bytes.is_some()).map(|(object, _)| object);
+                arriving::check(&self.inputs, keys, present).await
+            }
+            None => Vec::new(),
+        };
         let job = parse::Job {
             claim: claim.clone(),
             objects,
+            verdicts,
             seen: self.seen.take().unwrap_or_default(),
             limits: self.config.limits,
             flow_formats: self.config.flow_formats.clone(),
@@ -506,6 +544,7 @@ impl Processor {
         // In this order: the parser stops when storing fails, and the reason is the store's.
         let files = stored?;
         let (mut summary, seen) = parsed?;
+        self.metrics.add_parsed(summary.records);
         self.seen = Some(seen);
         summary.lake_bytes = files.values().flatten().map(|file| file.size.unsigned_abs()).sum();
         let prepared = Prepared { sequence: claim.sequence, files, summary };
@@ -514,7 +553,7 @@ impl Processor {
 
     /// Commits a prepared batch to the tables that do not hold it yet.
     async fn commit(&mut self, claim: &Claim, prepared: &Prepared) -> Result<Summary, PipelineError> {
-        for table in COMMIT_ORDER {
+        for table in self.commit_order() {
             let Some(files) = prepared.files.get(table.name) else { continue };
             let target = self.tables.get_mut(table.name).expect("`recover` opens all tables");
             target.append(files, &self.app_id, claim.sequence).await?;
@@ -561,28 +600,10 @@ impl Processor {
     }
 
     async fn store_file(&self, file: DataFile, attempt: &str) -> Result<(&'static str, Add), StorageError> {
-        let store = self.table(file.table).delta().object_store();
-        let file_path = format!("{}.{attempt}.parquet", file.path.trim_end_matches(".parquet"));
-        let path = Path::from(file_path.as_str());
-        let size = file.bytes.len();
-        if let Err(source) = store.put(&path, file.bytes.into()).await {
-            let location = format!("{}{path}", self.lake.table_url(file.table.name));
-            return Err(StorageError::Request { location, source });
-        }
-        let add = Add {
-            path: file_path,
-            partition_values: HashMap::from([(Table::PARTITION.to_owned(), Some(file.date))]),
-            size: i64::try_from(size).unwrap_or(i64::MAX),
-            modification_time: self.clock.micros() / 1_000,
-            data_change: true,
-            stats: Some(file.stats),
-            tags: None,
-            deletion_vector: None,
-            base_row_id: None,
-            default_row_commit_version: None,
-            clustering_provider: None,
-        };
-        Ok((file.table.name, add))
+        let table = file.table;
+        let path = format!("{}.{attempt}.parquet", file.path.trim_end_matches(".parquet"));
+        let file = DataFile { path, ..file };
+        Ok((table.name, store_file(&self.lake, self.table(table), file, self.clock.micros()).await?))
     }
 }
 

@@ -5,20 +5,24 @@
 
 pub mod app_log;
 pub mod cloudtrail;
+pub mod cloudtrail_digest;
 pub mod findings;
 pub mod ingest;
 pub mod rejected;
+pub mod replayed;
 pub mod vpc_flow;
 
 use crate::table::{Column, Kind, Table};
 
 /// Every table, in the order the reference page lists them.
-pub const ALL: [&Table; 6] = [
+pub const ALL: [&Table; 8] = [
     &cloudtrail::TABLE,
     &vpc_flow::TABLE,
     &app_log::TABLE,
     &rejected::TABLE,
     &ingest::TABLE,
+    &cloudtrail_digest::TABLE,
+    &replayed::TABLE,
     &findings::TABLE,
 ];
 

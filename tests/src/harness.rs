@@ -16,7 +16,7 @@ mod once;
 mod programs;
 mod tmpfs;
 
-pub use daemon::{Daemon, StartError, free_port, kill_with_parent};
+pub use daemon::{Daemon, StartError, fetch, free_port, kill_with_parent};
 pub use lake::{Lake, QueryError};
 pub use once::{OnceError, Report, once};
 pub use programs::{GUARD, MissingProgram, Program, Programs};

@@ -1,8 +1,8 @@
 //! `logq-processor backfill`.
 
-use super::once::describe;
 use super::{Common, Format, summary};
 use crate::backfill::{Asked, Progress};
+use crate::causes::describe;
 use crate::claims::Claims;
 use crate::config::{Config, shard};
 use crate::discover::choice::Choice;
@@ -116,7 +116,7 @@ async fn take_in(arguments: &BackfillArgs, lake: Lake, client: &Client) -> Resul
         config.reads_max = usize::from(concurrency);
     }
     let stop = CancellationToken::new();
-    tokio::spawn(super::run::stop_on_signal(stop.clone()));
+    tokio::spawn(super::run::stop_on_signal(stop.clone(), config.shutdown_timeout));
     let mut processor = Processor::open(lake.clone(), config, Arc::new(Metrics::default())).await?;
     let mut run = Run {
         lake,

@@ -1,7 +1,7 @@
 //! Which tables and days a maintenance command works on, and how it reports.
 
-use super::once::describe;
 use super::{Format, summary::grouped};
+use crate::causes::describe;
 use crate::config::Config;
 use crate::lake::days::{MAINTAINED, by_day};
 use crate::lake::table::LakeTable;

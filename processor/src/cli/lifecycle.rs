@@ -1,7 +1,7 @@
 //! `logq-processor lifecycle`.
 
 use super::Format;
-use super::once::describe;
+use crate::causes::describe;
 use crate::exit_code;
 use crate::lifecycle::bucket::{Observed, put_lock};
 use crate::lifecycle::danger::{self, Finding, Severity};

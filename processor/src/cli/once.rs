@@ -1,6 +1,7 @@
 //! `logq-processor once`.
 
 use super::{Format, OnceArgs, summary};
+use crate::causes::describe;
 use crate::discover::{batches, listing};
 use crate::exit_code;
 use crate::metrics::Metrics;
@@ -63,18 +64,6 @@ pub(super) async fn run(arguments: OnceArgs) -> Result<u8> {
         }
     }
     Ok(if failed > 0 { exit_code::INCOMPLETE } else { exit_code::OK })
-}
-
-/// An error with its causes on one line.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn is_excluded(candidate: &Candidate, excluded: &[std::path::PathBuf]) -> bool {

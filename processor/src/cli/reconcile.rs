@@ -1,8 +1,8 @@
 //! `logq-processor reconcile`: what lies under a prefix and never came into the lake.
 
 use super::backfill::{ChoiceArgs, config, ledger};
-use super::once::describe;
 use super::{Common, Format, summary};
+use crate::causes::describe;
 use crate::discover::batches;
 use crate::discover::walk::{Walk, WalkError};
 use crate::exit_code;

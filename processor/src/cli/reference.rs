@@ -27,7 +27,7 @@ mod tests {
             }
         }
         page.push_str("\n## Metrics\n\n| metric | kind | meaning |\n|---|---|---|\n");
-        let text = Metrics::default().render();
+        let text = Metrics::default().render(0);
         let mut kind = "";
         for line in text.lines() {
             if let Some((name, meaning)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))

@@ -1,7 +1,7 @@
 //! `logq-processor restore`.
 
-use super::once::describe;
 use super::{Common, Format};
+use crate::causes::describe;
 use crate::exit_code;
 use crate::lifecycle::prices::Prices;
 use crate::restore::Tier;

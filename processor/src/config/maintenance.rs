@@ -15,7 +15,7 @@ const STORAGE_CLASSES: [&str; 6] =
 const LOCK_DAYS_MAX: u32 = 36_500;
 
 /// Maintenance settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maintenance {
     /// Bytes a compacted or sealed file should have. 256 MiB is a few row groups of a million rows:
     /// large enough that listing and opening cost nothing, small enough to copy or restore one.

@@ -15,7 +15,7 @@ use crate::metrics::queue::{Left, QueueMetrics, Refusal};
 use crate::storage::{Candidate, Inputs, Lake, Place};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{DisplayErrorContext, SdkError};
-use aws_sdk_sqs::types::{self as sqs, DeleteMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{self as sqs, DeleteMessageBatchRequestEntry, QueueAttributeName};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -88,6 +88,27 @@ pub struct Queue {
     failures: AtomicU32,
 }
 
+/// About how many messages wait in a queue. Receives none.
+///
+/// # Errors
+/// When the queue does not answer; the message is the service's.
+pub async fn waiting(url: &str, endpoint: Option<String>) -> Result<u64, String> {
+    let name = QueueAttributeName::ApproximateNumberOfMessages;
+    let client = client(endpoint).await;
+    let request = client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
+    let answer = request.send().await.map_err(|error| DisplayErrorContext(&error).to_string())?;
+    let count = answer.attributes.as_ref().and_then(|attributes| attributes.get(&name));
+    Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+}
+
+async fn client(endpoint: Option<String>) -> Client {
+    let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    Client::new(&loader.load().await)
+}
+
 impl Queue {
     /// Connects with the AWS default credential chain and asks for the redrive policy. `endpoint`
     /// overrides the service's address; refused messages are kept in `lake`.
@@ -101,12 +122,8 @@ impl Queue {
         lake: Lake,
         metrics: QueueMetrics,
     ) -> Result<Queue, QueueError> {
-        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
-        if let Some(endpoint) = endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
         let mut queue = Queue {
-            client: Client::new(&loader.load().await),
+            client: client(endpoint).await,
             url,
             visibility,
             redrive: Redrive::Unknown,

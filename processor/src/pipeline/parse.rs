@@ -2,9 +2,11 @@
 
 use super::{Loaded, PipelineError, Summary};
 use crate::claims::{Claim, ClaimedObject};
+use crate::formats::secrets::mask_session_tokens;
 use crate::formats::{
     self, Context, Counts, FlowFormat, FormatKind, Limits, Object, Output, Rejected, Report, Seen,
 };
+use crate::integrity::verdict::{Verdict, verdict_batch};
 use crate::lake::bookkeeping::{IngestRow, RejectedRow, ingest_batch, rejected_batch};
 use crate::lake::write::{BatchWriter, DataFile, WriteError};
 use crate::storage::StorageError;
@@ -26,6 +28,7 @@ const PARQUET_BYTES_MAX: u64 = 256 << 20;
 pub(super) struct Job {
     pub claim: Claim,
     pub objects: Vec<Loaded>,
+    pub verdicts: Vec<Verdict>,
     pub seen: Seen,
     pub limits: Limits,
     pub flow_formats: Arc<[FlowFormat]>,
@@ -48,7 +51,8 @@ impl Output for Sorter<'_, '_> {
         self.writer.push(table, batch);
     }
 
-    fn rejected(&mut self, rejected: Rejected) {
+    fn rejected(&mut self, mut rejected: Rejected) {
+        mask_session_tokens(&mut rejected.raw);
         *self.summary.rejected.entry(rejected.reason.as_str()).or_default() += 1;
         self.rejected.push(RejectedRow {
             ingest_time: self.ingest_time,
@@ -118,6 +122,7 @@ impl Job {
                 batch: self.claim.sequence,
             });
         }
+        writer.push(&tables::cloudtrail_digest::TABLE, verdict_batch(&self.verdicts, self.claim.claimed_at));
         writer.push(&tables::ingest::TABLE, ingest_batch(&ledger));
         writer.finish()?;
         Ok((summary, self.seen))

@@ -63,6 +63,7 @@ async fn store_without_commit(processor: &mut Processor, candidates: Vec<Candida
     let job = parse::Job {
         claim: claim.clone(),
         objects,
+        verdicts: Vec::new(),
         seen: Seen::default(),
         flow_formats: std::sync::Arc::new([]),
         limits: processor.config.limits,

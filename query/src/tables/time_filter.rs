@@ -92,6 +92,8 @@ pub fn time_column(table: &str, schema: &Schema) -> Option<&'static str> {
     let name = match tables::by_name(table) {
         Some(table) if !table.is_event_table() => match table.name {
             "findings" => "last_seen",
+            "cloudtrail_digest" => "verified_at",
+            "replayed" => "replayed_at",
             _ => "ingest_time",
         },
         _ => "event_time",
@@ -114,13 +116,15 @@ mod tests {
             ("ingest", "ingest_time"),
             ("rejected", "ingest_time"),
             ("findings", "last_seen"),
+            ("cloudtrail_digest", "verified_at"),
+            ("replayed", "replayed_at"),
         ] {
             let schema = arrow_schema(tables::by_name(table).unwrap().columns());
             assert_eq!(time_column(table, &schema), Some(column));
             let date = tables::by_name(table).unwrap().column("event_date").unwrap();
             assert!(date.doc.contains(column), "{table}: {}", date.doc);
         }
-        assert_eq!(tables::ALL.len(), 6, "a new table needs a row above");
+        assert_eq!(tables::ALL.len(), 8, "a new table needs a row above");
         assert_eq!(time_column("cloudtrail", &Schema::empty()), None);
     }
 }

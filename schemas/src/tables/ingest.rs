@@ -51,7 +51,7 @@ const OWN: &[Column] = &[
         "digest_verdict",
         Kind::Text,
         "",
-        "Verdict of the CloudTrail digest chain: verified, unverified, invalid; null where none applies.",
+        "Always null: verdicts come later than the row, and more than once; they are in `cloudtrail_digest`.",
     ),
     required("batch", Kind::Long, "", "Claim under which the object was taken in."),
     required("parser_version", Kind::Int, "", "Version of the parser."),

@@ -7,7 +7,7 @@ use crate::table::{Column, Kind, Table};
 pub const TABLE: Table = Table {
     name: "rejected",
     version: 1,
-    doc: "One record, or one whole object, that could not be parsed, with the reason and where it stands. Nothing is dropped silently.",
+    doc: "One record, or one whole object, that could not be parsed, with the reason and where it stands. Nothing is dropped silently; `replayed` lists the records that a replay brought in.",
     specification: "",
     core: &[],
     own: OWN,
@@ -30,7 +30,12 @@ const OWN: &[Column] = &[
         "Number of the record or line in the object, from 1; null for a whole object.",
     ),
     required("event_uid", Kind::Text, "", "Identity of the rejection: object and offset."),
-    optional("raw", Kind::Binary, "", "The bytes, up to `rejected_bytes_max`."),
+    optional(
+        "raw",
+        Kind::Binary,
+        "",
+        "The bytes, up to `rejected_bytes_max`; session tokens are overwritten with `*`.",
+    ),
     required(
         "raw_bytes",
         Kind::Long,

@@ -1,6 +1,8 @@
-//! CloudWatch Logs: the operations a log shipper uses, in AWS JSON 1.1, with the limits of the API
+//! CloudWatch Logs: the operations a log shipper and a reader use, in AWS JSON 1.1, with the limits of the API
 //! reference (`PutLogEvents`, `CreateLogGroup`, `CreateLogStream`, `PutRetentionPolicy`) enforced to
 //! the letter. Limits are written here anew, not taken from the program under test.
+
+mod filter;
 
 use super::faults::{Fault, Faults, Service};
 use super::{Answer, Server, answer};
@@ -28,6 +30,8 @@ pub struct Accepted {
 struct Group {
     retention_days: Option<i64>,
     streams: BTreeMap<String, Vec<Accepted>>,
+    /// Events made visible by [`CloudWatch::add`], in order of ingestion.
+    log: Vec<filter::Logged>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +41,7 @@ struct State {
     calls: BTreeMap<String, u64>,
     /// Requests that broke a rule, with the rule.
     violations: Vec<String>,
+    reading: filter::Reading,
 }
 
 /// A CloudWatch Logs server.
@@ -109,6 +114,10 @@ impl CloudWatch {
             "DescribeLogGroups" => Ok(describe_groups(&state, input)),
             "DescribeLogStreams" => describe_streams(&state, input),
             "GetLogEvents" => get_events(&state, input),
+            "FilterLogEvents" => {
+                let State { groups, reading, .. } = &mut *state;
+                filter::filter(groups, reading, input)
+            }
             _ => Err(("UnknownOperationException", format!("{operation} is not part of this double"))),
         };
         if let Err((name, message)) = &result

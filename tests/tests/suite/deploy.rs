@@ -38,7 +38,7 @@ fn the_sidecar_configuration_and_the_one_in_the_guide_are_valid() {
 #[test]
 fn the_processor_configuration_shows_the_defaults() {
     let shown = validate(Program::Processor, "processor.toml");
-    assert!(shown.contains("commit_interval: 30s"), "{shown}");
+    assert!(shown.contains("commit_interval = \"30s\""), "{shown}");
     let empty = tempfile::tempdir().unwrap();
     let path = empty.path().join("empty.toml");
     std::fs::write(&path, "").unwrap();

@@ -17,9 +17,10 @@ pub enum Scope {
 }
 
 /// A declared format and where it holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowFormat {
     scope: Scope,
+    text: String,
     layout: Layout,
 }
 
@@ -55,19 +56,42 @@ impl FlowFormat {
             names.push(name);
         }
         let fields = header::fields(names.into_iter()).ok_or(FormatError::Unknown)?;
-        Ok(Self { scope, layout: Layout { fields, from_header: false, configured: true } })
+        let layout = Layout { fields, from_header: false, configured: true };
+        Ok(Self { scope, text: format.to_owned(), layout })
+    }
+
+    /// Where it holds.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The header line that says the same, with its line end.
+    pub fn header(&self) -> String {
+        let names: String =
+            self.text.chars().filter(|character| *character != '$' && *character != '{').collect();
+        let names: Vec<&str> =
+            names.split([' ', '\t', '\n', ',', '}']).filter(|name| !name.is_empty()).collect();
+        names.join(" ") + "\n"
+    }
+
+    /// As it was declared.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
-/// The layout declared for an object: that of the longest location it lies below.
-pub fn of_location<'f>(formats: &'f [FlowFormat], location: &str) -> Option<&'f Layout> {
+/// The format declared for an object: that of the longest location it lies below.
+pub fn declared<'f>(formats: &'f [FlowFormat], location: &str) -> Option<&'f FlowFormat> {
     let covering = formats.iter().filter_map(|format| match &format.scope {
-        Scope::Location(prefix) if location.starts_with(prefix.as_str()) => {
-            Some((prefix.len(), &format.layout))
-        }
+        Scope::Location(prefix) if location.starts_with(prefix.as_str()) => Some((prefix.len(), format)),
         _ => None,
     });
-    covering.max_by_key(|(length, _)| *length).map(|(_, layout)| layout)
+    covering.max_by_key(|(length, _)| *length).map(|(_, format)| format)
+}
+
+/// The layout of the format declared for an object.
+pub fn of_location<'f>(formats: &'f [FlowFormat], location: &str) -> Option<&'f Layout> {
+    declared(formats, location).map(|format| &format.layout)
 }
 
 /// The layout declared for a log group: an exact name wins over a longer and that over a shorter prefix.

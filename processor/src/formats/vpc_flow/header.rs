@@ -37,7 +37,7 @@ pub enum Field {
 }
 
 /// The fields of a line, in order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// One per column of the text.
     pub fields: Arc<[Field]>,
