@@ -168,14 +168,12 @@ impl Schedule {
                 return true;
             }
             let read = self.take(&mut processor, &messages).await.map_err(|error| self.note(worker, &error));
-            let mut queue = self.queue.borrow_mut();
             match read {
-                Ok(true) => queue.deleted(worker, random),
+                Ok(true) => self.queue.borrow_mut().deleted(worker, random),
                 // Something could not be read: the messages come again.
-                Ok(false) => queue.returned(worker),
+                Ok(false) => self.queue.borrow_mut().returned(worker),
                 Err(()) => {
-                    queue.returned(worker);
-                    drop(queue);
+                    self.queue.borrow_mut().returned(worker);
                     // Like `run`, which goes on even when the recovery fails; or the process ends.
                     if random.chance(30) {
                         return false;
