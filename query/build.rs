@@ -1,23 +1,28 @@
-//! Lists the shipped detections: every file under `detections/` becomes an `include_str!` entry, so
-//! that adding a rule is adding files and nothing else.
+//! Lists the shipped detections and named queries: every file under `detections/` and `queries/` becomes
+//! an `include_str!` entry, so that adding a rule or a query is adding files and nothing else.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("detections");
+    list("detections")?;
+    list("queries")
+}
+
+fn list(folder: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join(folder);
     println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();
-    let mut code = String::from("/// Path below `detections/` and text of every shipped file.\n");
+    let mut code = format!("/// Path below `{folder}/` and text of every shipped file.\n");
     code.push_str("pub(crate) const FILES: &[(&str, &str)] = &[\n");
     for file in &files {
-        let name = file.strip_prefix(&root)?.to_str().ok_or("a file name under detections/ is not UTF-8")?;
+        let name = file.strip_prefix(&root)?.to_str().ok_or("a shipped file's name is not UTF-8")?;
         writeln!(code, "    ({name:?}, include_str!({:?})),", file.to_str().ok_or("the path is not UTF-8")?)?;
     }
     code.push_str("];\n");
-    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("detections.rs"), code)?;
+    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join(format!("{folder}.rs")), code)?;
     Ok(())
 }
 

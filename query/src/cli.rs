@@ -5,20 +5,29 @@
 
 pub mod input;
 pub mod inspect;
+pub mod named;
+pub mod profile;
 pub mod progress;
 pub mod query;
 pub mod reference;
+pub mod shell;
 pub mod stop;
 pub mod terminal;
 
+use crate::functions::inventory::{Inventory, Sources};
+use crate::named::Library;
+use crate::named::parameter::Assignment;
 use crate::output::{Format, Layout};
+use crate::report::{self, Report};
 use crate::session::{Lake, Options, QueryError, Session, TimeRange};
 use crate::{config, detect, exit_code};
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use profile::Profile;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use terminal::Terminal;
 
 const EXAMPLES: &str = "Examples:
@@ -30,7 +39,12 @@ const EXAMPLES: &str = "Examples:
   logq --format csv --output denied.csv \"select * from cloudtrail where error_code = 'AccessDenied'\"
   logq -f report.sql --format jsonl | jq .
   echo 'select count(*) from app_log' | logq
-  logq detect --since 24h";
+  logq --param ip=203.0.113.7 \"select * from events where src_ip = $ip\"
+  logq queries
+  logq run top-talkers --since 1h
+  logq \"select event_name, count(*) from 'AWSLogs/**/*.json.gz' group by 1\"
+  logq detect --since 24h
+  logq report --since 7d --output report.html";
 
 /// SQL and detections over security logs in a lake on S3 or in a directory. Read-only.
 ///
@@ -49,6 +63,11 @@ pub struct Cli {
     /// Read the SQL from a file.
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
+
+    /// Give `$NAME` in the SQL a value, which is only ever a value. Texts need nothing more; others
+    /// say their type: port:int=22, at:time=2026-11-22, names:list=a,b. Repeatable.
+    #[arg(short = 'p', long, value_name = "NAME[:TYPE]=VALUE", value_parser = Assignment::parse)]
+    pub param: Vec<Assignment>,
 
     /// Options for the result.
     #[command(flatten)]
@@ -78,6 +97,32 @@ pub enum Command {
     },
     /// List the functions logq adds to SQL.
     Functions(ResultArgs),
+    /// List the named queries, or show one with its parameters and SQL.
+    Queries {
+        /// Name of a query.
+        name: Option<String>,
+        /// Options for the result.
+        #[command(flatten)]
+        result: ResultArgs,
+    },
+    /// Run a named query: logq run ip-activity --param ip=203.0.113.7 --since 7d.
+    Run {
+        /// Name of a query.
+        name: String,
+        /// Give a parameter its value. Repeatable.
+        #[arg(short = 'p', long, value_name = "NAME=VALUE", value_parser = Assignment::parse)]
+        param: Vec<Assignment>,
+        /// Options for the result.
+        #[command(flatten)]
+        result: ResultArgs,
+    },
+    /// Write a report: one HTML file that opens offline, with findings, traffic, principals, freshness
+    /// and gaps.
+    Report {
+        /// File to write; `-` for standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "logq-report.html")]
+        output: PathBuf,
+    },
     /// Run detection rules and the network intent over the lake.
     Detect(Box<detect::Args>),
 }
@@ -98,7 +143,11 @@ pub struct ResultArgs {
     #[arg(long, value_name = "N", default_value_t = config::TABLE_ROWS_MAX)]
     pub limit: usize,
 
-    /// Write CSV cells as they are. Without it, a text that a spreadsheet would run as a formula gets
+    /// Stop a query that has read more than this, with an error: 10GiB. What it costs is reading.
+    #[arg(long, value_name = "SIZE", value_parser = input::byte_size)]
+    pub max_bytes: Option<usize>,
+
+    /// Write CSV and TSV cells as they are. Without it, a text that a spreadsheet would run as a formula gets
     /// a `'` in front.
     #[arg(long)]
     pub csv_raw: bool,
@@ -114,6 +163,27 @@ pub struct GlobalArgs {
     #[arg(long, global = true, env = config::LAKE_VARIABLE, hide_env_values = true, value_name = "LAKE")]
     pub lake: Option<String>,
 
+    /// Configuration file with lake, lists, zones and databases; $XDG_CONFIG_HOME/logq/config.toml
+    /// (~/.config/logq/config.toml) by default.
+    #[arg(long, global = true, env = config::CONFIG_VARIABLE, hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Profile of the configuration file to use.
+    #[arg(long, global = true, env = config::PROFILE_VARIABLE, hide_env_values = true, value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// A list of addresses, networks and ranges for in_list(). Repeatable.
+    #[arg(long, global = true, value_name = "NAME=FILE", value_parser = input::named_file)]
+    pub ip_list: Vec<(String, PathBuf)>,
+
+    /// Network intent file whose zones and sets zone() and ip_in() know.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub zones: Option<PathBuf>,
+
+    /// MaxMind database (City, Country, ASN) for geo(), asn() and as_name(). Repeatable.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub geoip: Vec<PathBuf>,
+
     /// Only rows from this time on: 24h, 7d, 30m, 2026-11-22, 2026-11-22T10:00:00Z (UTC). Applies to
     /// the time of every table: event_time, else ingest_time or last_seen.
     #[arg(long, global = true, value_name = "TIME", allow_hyphen_values = true)]
@@ -124,7 +194,7 @@ pub struct GlobalArgs {
     pub until: Option<String>,
 
     /// Memory a query may use before it spills to disk: 512MiB, 4GiB.
-    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = input::byte_size)]
+    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = input::memory_limit)]
     pub memory_limit: usize,
 
     /// Where queries spill to; the system's directory for temporary files by default.
@@ -185,7 +255,7 @@ pub fn main() -> u8 {
     log_to_stderr();
     match start(&cli, &terminal) {
         Ok(code) => code,
-        Err(error) => report(&error, &terminal),
+        Err(error) => tell(&error, &terminal),
     }
 }
 
@@ -197,7 +267,13 @@ fn start(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
         builder.worker_threads(threads.get());
     }
     let runtime = builder.enable_all().build().context("cannot start threads")?;
-    let code = runtime.block_on(stop::unless_interrupted(dispatch(cli, terminal)));
+    // The shell looks at Ctrl-C itself, statement by statement.
+    let in_shell =
+        cli.command.is_none() && cli.sql.is_none() && cli.file.is_none() && terminal.is_interactive();
+    let code = match in_shell {
+        true => Some(runtime.block_on(dispatch(cli, terminal))),
+        false => runtime.block_on(stop::unless_interrupted(dispatch(cli, terminal))),
+    };
     // Scans of a query that was ended early may still run; nobody waits for them.
     runtime.shutdown_background();
     code.unwrap_or(Ok(exit_code::INTERRUPTED))
@@ -210,6 +286,25 @@ async fn dispatch(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
             inspect::schema(&session(&cli.global)?, table, result, terminal).await
         }
         Some(Command::Tables(result)) => inspect::tables(&session(&cli.global)?, result, terminal).await,
+        Some(Command::Queries { name, result }) => {
+            named::list(&queries(&cli.global)?, name.as_deref(), result, terminal)
+        }
+        Some(Command::Run { name, param, result }) => {
+            let profile = profile(&cli.global)?;
+            let library = Library::load(profile.queries.as_deref())?;
+            let query = library.find(name)?;
+            let values = query.values(param, chrono::Utc::now()).map_err(anyhow::Error::msg)?;
+            query::run(&session_of(&cli.global, &profile)?, &query.sql, &values, result, terminal).await
+        }
+        Some(Command::Report { output }) => {
+            let profile = profile(&cli.global)?;
+            let session = session_of(&cli.global, &profile)?;
+            let with_zones = cli.global.zones.is_some() || profile.zones.is_some();
+            let report = Report::collect(&session, with_zones).await?;
+            query::write_text(&report::page::html(&report), output)?;
+            terminal.notices(session.notices());
+            Ok(exit_code::OK)
+        }
         Some(Command::Detect(args)) => {
             let session = session(&cli.global)?;
             let mut stdout = std::io::BufWriter::new(std::io::stdout());
@@ -220,9 +315,10 @@ async fn dispatch(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
         }
         None => match input::sql(cli)? {
             Some(sql) => {
-                let session = session(&cli.global)?;
-                query::run(&session, &sql, &cli.result, terminal).await
+                let values = named::values(&cli.param)?;
+                query::run(&session(&cli.global)?, &sql, &values, &cli.result, terminal).await
             }
+            None if terminal.is_interactive() => shell::run(&cli.global, &cli.result).await,
             None => {
                 command().print_help()?;
                 Ok(exit_code::USAGE)
@@ -232,16 +328,38 @@ async fn dispatch(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
 }
 
 fn session(args: &GlobalArgs) -> Result<Session, anyhow::Error> {
+    session_of(args, &profile(args)?)
+}
+
+fn profile(args: &GlobalArgs) -> Result<Profile, anyhow::Error> {
+    Ok(Profile::load(args.config.as_deref(), args.profile.as_deref())?)
+}
+
+fn queries(args: &GlobalArgs) -> Result<Library, anyhow::Error> {
+    Ok(Library::load(profile(args)?.queries.as_deref())?)
+}
+
+fn session_of(args: &GlobalArgs, profile: &Profile) -> Result<Session, anyhow::Error> {
     let directory = std::env::current_dir().context("cannot tell the current directory")?;
     let time_range = TimeRange::parse(args.since.as_deref(), args.until.as_deref(), chrono::Utc::now())
         .map_err(QueryError::Time)?;
-    Ok(Session::new(Options {
-        lake: Lake::resolve(args.lake.as_deref(), &directory)?,
+    let mut lists = profile.lists.clone();
+    lists.extend(args.ip_list.iter().cloned());
+    let inventory = Inventory::load(&Sources {
+        lists,
+        zones: args.zones.clone().or_else(|| profile.zones.clone()),
+        geography: if args.geoip.is_empty() { profile.geoip.clone() } else { args.geoip.clone() },
+    })?;
+    let lake = args.lake.as_deref().or(profile.lake.as_deref());
+    let session = Session::new(Options {
+        lake: Lake::resolve(lake, &directory)?,
+        inventory: Arc::new(inventory),
         time_range,
         memory_limit_bytes: args.memory_limit,
         temp_directory: args.temp_dir.clone(),
         threads: args.threads,
-    })?)
+    })?;
+    Ok(session)
 }
 
 /// How results with these options are written on this terminal.
@@ -256,7 +374,7 @@ fn layout(result: &ResultArgs, terminal: &Terminal) -> Layout {
 }
 
 /// Prints an error with its causes and finds its exit code.
-fn report(error: &anyhow::Error, terminal: &Terminal) -> u8 {
+fn tell(error: &anyhow::Error, terminal: &Terminal) -> u8 {
     for cause in error.chain() {
         let broken_pipe = cause
             .downcast_ref::<std::io::Error>()

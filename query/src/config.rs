@@ -1,10 +1,21 @@
 //! Every limit and default of `logq`, with its reason.
 
+use std::time::Duration;
+
 /// Where `./dev demo` puts its lake; used when no lake is given and it exists.
 pub const DEMO_LAKE: &str = ".demo/lake";
 
 /// Environment variable read when `--lake` is absent.
 pub const LAKE_VARIABLE: &str = "LOGQ_LAKE";
+
+/// Name of the program's folders below the user's configuration and state.
+pub const PROGRAM: &str = "logq";
+
+/// Environment variable read when `--config` is absent.
+pub const CONFIG_VARIABLE: &str = "LOGQ_CONFIG";
+
+/// Environment variable read when `--profile` is absent.
+pub const PROFILE_VARIABLE: &str = "LOGQ_PROFILE";
 
 /// Bytes operators may hold before they spill.
 ///
@@ -49,6 +60,13 @@ pub const DIAGNOSED_OBJECTS_PARALLEL: usize = 32;
 
 /// Damaged objects named one by one in an error; the rest is counted.
 pub const NAMED_OBJECTS_MAX: usize = 5;
+
+/// Lines of history the shell keeps: months of work, a file of a megabyte.
+pub const SHELL_HISTORY_LINES: usize = 10_000;
+
+/// How long the shell goes on with the tables it has opened: rows of the last minute are rarely what is
+/// asked for, and opening the log of a table over a bucket takes a second.
+pub const SHELL_TABLES_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Largest SQL text read from a file or standard input.
 pub const SQL_BYTES_MAX: u64 = 16 << 20;

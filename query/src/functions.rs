@@ -4,20 +4,31 @@
 //! end a query. A constant argument that cannot be right (a network, a span of time) is an error
 //! while planning.
 
+pub mod address_list;
+pub mod address_set;
 pub mod ago;
 pub mod cidr;
 pub mod defang;
+pub mod entropy;
+pub mod geography;
+pub mod inventory;
 pub mod ip;
+pub mod known;
 pub mod names;
+pub mod time_bucket;
+pub mod top_k;
+pub mod user_agent;
 
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ColumnarValue, ScalarUDF};
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
+use inventory::Inventory;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// One function for the list.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +62,28 @@ pub const ALL: &[Function] = &[
         "is_private(dst_ip)",
         "Whether the address is not routed on the internet: RFC 1918, shared (100.64.0.0/10), loopback, link-local, IPv6 unique local.",
     ),
+    function(
+        "in_list",
+        "in_list(src_ip, 'tor')",
+        "Whether the address is in a list given with --ip-list NAME=FILE; single addresses, networks and ranges.",
+    ),
+    function(
+        "ip_in",
+        "ip_in(dst_ip, 'db')",
+        "Whether the address is in a zone or set of --zones FILE, in a list, or in one of rfc1918, shared, loopback, link_local, unique_local, multicast, documentation, aws_local.",
+    ),
+    function(
+        "zone",
+        "zone(src_ip, account_id)",
+        "Zone of the address in --zones FILE, by longest prefix; 'internet' for others that are reachable there. The account decides where accounts share addresses.",
+    ),
+    function(
+        "geo",
+        "geo(src_ip, 'city')",
+        "Country code of the address, or its 'city', 'subdivision' or 'continent', from --geoip FILE.",
+    ),
+    function("asn", "asn(src_ip)", "Number of the network that announces the address, from --geoip FILE."),
+    function("as_name", "as_name(src_ip)", "Organisation behind that network, from --geoip FILE."),
     function("ip_version", "ip_version(src_ip)", "4 or 6; null when the text is no address."),
     function(
         "proto_name",
@@ -66,6 +99,26 @@ pub const ALL: &[Function] = &[
         "defang",
         "defang(body)",
         "The text with addresses and URLs made unclickable: hxxp://evil[.]example.",
+    ),
+    function(
+        "user_agent",
+        "user_agent(user_agent)",
+        "Program behind a user agent, without versions: aws-cli, Boto3, Terraform, AWS console, Firefox.",
+    ),
+    function(
+        "time_bucket",
+        "time_bucket('5m', event_time)",
+        "Start of the interval the time lies in, counted from 1970.",
+    ),
+    function(
+        "entropy",
+        "entropy(body)",
+        "Shannon entropy of the text in bits per byte: about 3 for words, above 4 for random names.",
+    ),
+    function(
+        "approx_top_k",
+        "approx_top_k(src_ip, 10)",
+        "Aggregate: the most frequent values with their counts, in bounded memory; exact up to 2,000 distinct values.",
     ),
     function(
         "json_match",
@@ -106,11 +159,15 @@ pub const ALL: &[Function] = &[
     function("json_object_keys", "json_object_keys(attributes)", "Keys at a path."),
 ];
 
-/// Registers all of them.
+/// Registers all of them, those over addresses with what `inventory` knows.
 ///
 /// # Errors
 /// When the engine refuses one; that would be a defect of logq.
-pub fn register(context: &SessionContext) -> Result<()> {
+pub fn register(context: &SessionContext, inventory: &Arc<Inventory>) -> Result<()> {
+    for known in known::Known::all(inventory) {
+        context.register_udf(ScalarUDF::from(known));
+    }
+    context.register_udaf(AggregateUDF::from(top_k::ApproxTopK::default()));
     for udf in [
         ScalarUDF::from(ago::Ago::default()),
         ScalarUDF::from(cidr::CidrContains::default()),
@@ -119,6 +176,9 @@ pub fn register(context: &SessionContext) -> Result<()> {
         ScalarUDF::from(names::ProtoName::default()),
         ScalarUDF::from(names::PortName::default()),
         ScalarUDF::from(defang::Defang::default()),
+        ScalarUDF::from(entropy::Entropy::default()),
+        ScalarUDF::from(time_bucket::TimeBucket::default()),
+        ScalarUDF::from(user_agent::UserAgent::default()),
     ] {
         context.register_udf(udf);
     }
@@ -166,21 +226,35 @@ trait FromOptional {
 impl FromOptional for arrow::array::BooleanArray {
     type Item = Option<bool>;
     fn collect(items: impl Iterator<Item = Option<bool>>) -> ArrayRef {
-        std::sync::Arc::new(items.collect::<Self>())
+        Arc::new(items.collect::<Self>())
     }
 }
 
 impl FromOptional for arrow::array::Int32Array {
     type Item = Option<i32>;
     fn collect(items: impl Iterator<Item = Option<i32>>) -> ArrayRef {
-        std::sync::Arc::new(items.collect::<Self>())
+        Arc::new(items.collect::<Self>())
+    }
+}
+
+impl FromOptional for arrow::array::Int64Array {
+    type Item = Option<i64>;
+    fn collect(items: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+        Arc::new(items.collect::<Self>())
+    }
+}
+
+impl FromOptional for arrow::array::Float64Array {
+    type Item = Option<f64>;
+    fn collect(items: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+        Arc::new(items.collect::<Self>())
     }
 }
 
 impl FromOptional for StringViewArray {
     type Item = Option<String>;
     fn collect(items: impl Iterator<Item = Option<String>>) -> ArrayRef {
-        std::sync::Arc::new(items.collect::<Self>())
+        Arc::new(items.collect::<Self>())
     }
 }
 
@@ -206,8 +280,13 @@ pub(crate) mod tests {
 
     /// The values of the first column of a query, `NULL` for null.
     pub(crate) async fn column(sql: &str) -> Result<Vec<String>> {
+        column_with(sql, Inventory::default()).await
+    }
+
+    /// The same with what a session knows.
+    pub(crate) async fn column_with(sql: &str, inventory: Inventory) -> Result<Vec<String>> {
         let context = SessionContext::new();
-        register(&context)?;
+        register(&context, &Arc::new(inventory))?;
         let mut found = Vec::new();
         for batch in context.sql(sql).await?.collect().await? {
             for row in 0..batch.num_rows() {
@@ -224,9 +303,10 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn every_listed_function_exists_under_its_name() {
         let context = SessionContext::new();
-        register(&context).unwrap();
+        register(&context, &Arc::default()).unwrap();
         for function in ALL {
-            assert!(context.udf(function.name).is_ok(), "{}", function.name);
+            let exists = context.udf(function.name).is_ok() || context.udaf(function.name).is_ok();
+            assert!(exists, "{}", function.name);
         }
     }
 

@@ -8,6 +8,8 @@ pub mod config;
 pub mod detect;
 pub mod exit_code;
 pub mod functions;
+pub mod named;
 pub mod output;
+pub mod report;
 pub mod session;
 pub mod tables;

@@ -9,15 +9,19 @@
 //! its columns are as wide as their widest cell ([`table`]).
 
 pub mod cell;
+pub mod columnar;
 pub mod csv;
 pub mod jsonl;
+pub mod markdown;
 pub mod neutral;
 pub mod table;
+pub mod tsv;
 
 use crate::config;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use datafusion::parquet::errors::ParquetError;
 use std::io::{self, Write};
 
 /// How results are written.
@@ -30,14 +34,29 @@ pub enum Format {
     Vertical,
     /// RFC 4180 with a header line.
     Csv,
+    /// Tab-separated, with `\t`, `\n` and `\\` written as escapes.
+    Tsv,
     /// One JSON object per line.
     Jsonl,
+    /// One JSON array of objects.
+    Json,
+    /// A table for Markdown documents and chats.
+    Markdown,
+    /// A Parquet file.
+    Parquet,
+    /// An Arrow IPC file.
+    Arrow,
 }
 
 impl Format {
     /// Whether rows are written as they come.
     pub fn streams(self) -> bool {
-        matches!(self, Format::Csv | Format::Jsonl)
+        !matches!(self, Format::Table | Format::Vertical)
+    }
+
+    /// Whether it is for programs alone: nothing a terminal could show, and one result a file.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Format::Parquet | Format::Arrow)
     }
 }
 
@@ -86,6 +105,9 @@ pub enum OutputError {
     /// A value of a type that has no text form.
     #[error("cannot show a value: {0}")]
     Value(#[from] ArrowError),
+    /// The Parquet file.
+    #[error("cannot write Parquet: {0}")]
+    Parquet(#[from] ParquetError),
 }
 
 impl OutputError {
@@ -111,8 +133,14 @@ pub enum Output {
     Table(table::Table),
     /// [`Format::Csv`].
     Csv(csv::Csv),
-    /// [`Format::Jsonl`].
+    /// [`Format::Tsv`].
+    Tsv(tsv::Tsv),
+    /// [`Format::Jsonl`] and [`Format::Json`].
     Jsonl(jsonl::Jsonl),
+    /// [`Format::Markdown`].
+    Markdown(markdown::Markdown),
+    /// [`Format::Parquet`] and [`Format::Arrow`].
+    Columnar(columnar::Columnar),
 }
 
 impl Output {
@@ -124,7 +152,12 @@ impl Output {
         Ok(match layout.format {
             Format::Table | Format::Vertical => Output::Table(table::Table::new(layout, schema)),
             Format::Csv => Output::Csv(csv::Csv::new(layout, schema, to)?),
+            Format::Tsv => Output::Tsv(tsv::Tsv::new(layout, schema, to)?),
             Format::Jsonl => Output::Jsonl(jsonl::Jsonl::new(schema)),
+            Format::Json => Output::Jsonl(jsonl::Jsonl::array(schema)),
+            Format::Markdown => Output::Markdown(markdown::Markdown::new(schema, to)?),
+            Format::Parquet => Output::Columnar(columnar::Columnar::parquet(schema)?),
+            Format::Arrow => Output::Columnar(columnar::Columnar::arrow(schema)?),
         })
     }
 
@@ -136,7 +169,10 @@ impl Output {
         match self {
             Output::Table(table) => table.batch(batch),
             Output::Csv(csv) => csv.batch(batch, to).map(|()| true),
+            Output::Tsv(tsv) => tsv.batch(batch, to).map(|()| true),
             Output::Jsonl(jsonl) => jsonl.batch(batch, to).map(|()| true),
+            Output::Markdown(markdown) => markdown.batch(batch, to).map(|()| true),
+            Output::Columnar(columnar) => columnar.batch(batch, to).map(|()| true),
         }
     }
 
@@ -148,7 +184,10 @@ impl Output {
         let written = match self {
             Output::Table(table) => table.finish(to)?,
             Output::Csv(csv) => Written { rows: csv.rows(), cut: false },
-            Output::Jsonl(jsonl) => Written { rows: jsonl.rows(), cut: false },
+            Output::Tsv(tsv) => Written { rows: tsv.rows(), cut: false },
+            Output::Jsonl(jsonl) => Written { rows: jsonl.finish(to)?, cut: false },
+            Output::Markdown(markdown) => Written { rows: markdown.rows(), cut: false },
+            Output::Columnar(columnar) => Written { rows: columnar.finish(to)?, cut: false },
         };
         to.flush()?;
         Ok(written)

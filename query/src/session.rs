@@ -21,6 +21,7 @@ pub use lake::Lake;
 pub use query_error::QueryError;
 pub use time_range::TimeRange;
 
+use crate::functions::inventory::Inventory;
 use crate::tables::catalog::{LakeCatalog, LakeTables};
 use crate::tables::notices::Notices;
 use crate::tables::time_filter::TimeFilter;
@@ -58,6 +59,8 @@ pub struct Options {
     pub memory_limit_bytes: usize,
     /// Where they spill; the system's directory for temporary files when absent.
     pub temp_directory: Option<PathBuf>,
+    /// What is known about addresses.
+    pub inventory: Arc<Inventory>,
     /// Scans and operators running in parallel; the number of cores when absent.
     pub threads: Option<NonZeroUsize>,
 }
@@ -69,6 +72,7 @@ impl Default for Options {
             time_range: TimeRange::default(),
             memory_limit_bytes: config::MEMORY_LIMIT_BYTES,
             temp_directory: None,
+            inventory: Arc::default(),
             threads: None,
         }
     }
@@ -110,7 +114,10 @@ impl Session {
             .build();
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::new(LakeCatalog::new(Arc::clone(&tables))));
-        functions::register(&context).map_err(failure::classify)?;
+        functions::register(&context, &options.inventory).map_err(failure::classify)?;
+        for note in options.inventory.notes() {
+            notices.add(note.clone());
+        }
         Ok(Session {
             context,
             lake: options.lake,
@@ -123,7 +130,7 @@ impl Session {
     /// A session over tables the caller has registered in `context`, with the functions of logq and
     /// without a lake.
     pub fn for_context(context: SessionContext) -> Self {
-        if let Err(error) = functions::register(&context) {
+        if let Err(error) = functions::register(&context, &Arc::default()) {
             tracing::error!(%error, "functions not registered");
         }
         Session {

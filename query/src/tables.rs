@@ -15,6 +15,7 @@
 //! A file of the log that cannot be read fails the query ([`unreadable`]): never a smaller answer
 //! that looks complete.
 
+pub mod address_bounds;
 pub mod catalog;
 pub mod empty;
 pub mod events;
@@ -22,6 +23,7 @@ pub mod files;
 pub mod notices;
 pub mod provider;
 pub mod pushdown;
+pub mod raw_files;
 pub mod snapshot;
 pub mod source_fields;
 pub mod time_bounds;

@@ -4,6 +4,7 @@ use super::Cli;
 use crate::config;
 use anyhow::{Context, bail};
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 
 /// The SQL to run; `None` when none is given and nobody pipes any.
 ///
@@ -47,10 +48,35 @@ fn read(from: impl Read) -> Result<String, anyhow::Error> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// A size in bytes: `1GiB`, `512MiB`, `2G`, `1500000`.
+/// `NAME=FILE`.
+///
+/// # Errors
+/// A message when there is no name or no file.
+pub fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.trim().is_empty() && !file.is_empty() => {
+            Ok((name.trim().to_owned(), PathBuf::from(file)))
+        }
+        _ => Err("write NAME=FILE, e.g. tor=tor-exits.txt".to_owned()),
+    }
+}
+
+/// A memory limit: a size that lets every query run.
 ///
 /// # Errors
 /// A message when it cannot be read or is below the least that works.
+pub fn memory_limit(text: &str) -> Result<usize, String> {
+    let bytes = byte_size(text)?;
+    if bytes < config::MEMORY_LIMIT_BYTES_MIN {
+        return Err(format!("at least {}MiB are needed to sort", config::MEMORY_LIMIT_BYTES_MIN >> 20));
+    }
+    Ok(bytes)
+}
+
+/// A size in bytes: `1GiB`, `512MiB`, `2G`, `1500000`.
+///
+/// # Errors
+/// A message when it cannot be read.
 pub fn byte_size(text: &str) -> Result<usize, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -66,15 +92,11 @@ pub fn byte_size(text: &str) -> Result<usize, String> {
         "gb" => 1_000_000_000,
         _ => return Err("write a size such as 512MiB or 4GiB".to_owned()),
     };
-    let bytes = number
+    number
         .parse::<usize>()
         .ok()
         .and_then(|number| number.checked_mul(scale))
-        .ok_or_else(|| "write a size such as 512MiB or 4GiB".to_owned())?;
-    if bytes < config::MEMORY_LIMIT_BYTES_MIN {
-        return Err(format!("at least {}MiB are needed to sort", config::MEMORY_LIMIT_BYTES_MIN >> 20));
-    }
-    Ok(bytes)
+        .ok_or_else(|| "write a size such as 512MiB or 4GiB".to_owned())
 }
 
 #[cfg(test)]
@@ -87,9 +109,10 @@ mod tests {
         assert_eq!(byte_size("512 MiB"), Ok(512 << 20));
         assert_eq!(byte_size("2g"), Ok(2 << 30));
         assert_eq!(byte_size("100MB"), Ok(100_000_000));
-        for text in ["", "GiB", "1.5GiB", "-1", "1MiB", "99999999999999999999G"] {
+        for text in ["", "GiB", "1.5GiB", "-1", "99999999999999999999G"] {
             assert!(byte_size(text).is_err(), "{text}");
         }
+        assert!(memory_limit("1MiB").is_err() && memory_limit("64MiB").is_ok());
     }
 
     #[test]

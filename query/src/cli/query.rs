@@ -4,34 +4,45 @@ use super::progress::{Progress, Scanned};
 use super::terminal::Terminal;
 use super::{ResultArgs, layout};
 use crate::exit_code;
+use crate::named::binding::{self, Values};
 use crate::output::{Layout, Output, OutputError, Written};
 use crate::session::{QueryError, Session, failure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Runs every statement of `sql` in order, up to the first that fails.
+/// Runs every statement of `sql` in order with `values` for its `$name`s, up to the first that fails.
 ///
 /// # Errors
 /// [`QueryError`] or [`OutputError`].
 pub async fn run(
     session: &Session,
     sql: &str,
+    values: &Values,
     result: &ResultArgs,
     terminal: &Terminal,
 ) -> Result<u8, anyhow::Error> {
     let layout = layout(result, terminal);
-    let statements = session.statements(sql)?;
+    let mut statements = session.statements(sql)?;
     if statements.is_empty() {
         return Err(QueryError::Sql { message: "no SQL statement given".to_owned() }.into());
+    }
+    bind(&mut statements, values)?;
+    if layout.format.is_binary() {
+        let shown = result.output.is_none() && terminal.shows_results();
+        anyhow::ensure!(!shown, "a terminal cannot show this format: write it to a file with --output FILE");
+        anyhow::ensure!(statements.len() == 1, "a file of this format holds one result: give one statement");
     }
     let mut to = Destination::open(result.output.as_deref())?;
     let total = statements.len();
@@ -40,7 +51,7 @@ pub async fn run(
             writeln!(to.writer()).map_err(OutputError::Io)?;
         }
         let place = format!("statement {} of {total}", index + 1);
-        let ran = one(session, statement, &layout, terminal, to.writer()).await;
+        let ran = one(session, statement, &layout, result.max_bytes, terminal, to.writer()).await;
         terminal.notices(session.notices());
         match ran {
             Ok(()) => {}
@@ -52,10 +63,25 @@ pub async fn run(
     Ok(exit_code::OK)
 }
 
+/// Before anything is run: a parameter nobody uses is a typing error.
+fn bind(statements: &mut [Statement], values: &Values) -> Result<(), QueryError> {
+    let mut unused: BTreeSet<String> = values.keys().cloned().collect();
+    for statement in statements {
+        let used = binding::bind(statement, values)
+            .map_err(|error| QueryError::Sql { message: error.to_string() })?;
+        unused.retain(|name| !used.contains(name));
+    }
+    match unused.first() {
+        Some(name) => Err(QueryError::Sql { message: format!("there is no ${name} in the SQL") }),
+        None => Ok(()),
+    }
+}
+
 async fn one(
     session: &Session,
     statement: Statement,
     layout: &Layout,
+    max_bytes: Option<usize>,
     terminal: &Terminal,
     to: &mut dyn Write,
 ) -> Result<(), anyhow::Error> {
@@ -71,7 +97,8 @@ async fn one(
     let progress = Progress::start(terminal.progress() && !streams, &plan);
     let mut stream = execute_stream(Arc::clone(&plan), context).map_err(failure::classify)?;
     let mut output = Output::new(layout, &schema, to)?;
-    while let Some(batch) = stream.next().await {
+    let mut guard = Guard::new(max_bytes, &plan);
+    while let Some(batch) = guard.next(&mut stream).await? {
         match batch {
             Ok(batch) => {
                 if !output.batch(&batch, to)? {
@@ -99,6 +126,43 @@ async fn one(
     Ok(())
 }
 
+/// How often a running query is looked at: often enough that little is read past the limit.
+const GUARD_INTERVAL: Duration = Duration::from_millis(50);
+
+/// `--max-bytes`, looked at between batches and while none comes, as in an aggregation.
+struct Guard<'a> {
+    limit: Option<u64>,
+    plan: &'a Arc<dyn ExecutionPlan>,
+    ticks: tokio::time::Interval,
+}
+
+impl<'a> Guard<'a> {
+    fn new(limit: Option<usize>, plan: &'a Arc<dyn ExecutionPlan>) -> Self {
+        let ticks = tokio::time::interval(GUARD_INTERVAL);
+        Guard { limit: limit.map(|limit| limit as u64), plan, ticks }
+    }
+
+    async fn next(
+        &mut self,
+        stream: &mut SendableRecordBatchStream,
+    ) -> Result<Option<Result<RecordBatch, DataFusionError>>, QueryError> {
+        let Some(limit) = self.limit else { return Ok(stream.next().await) };
+        loop {
+            let next = tokio::select! {
+                next = stream.next() => Some(next),
+                _ = self.ticks.tick() => None,
+            };
+            let Scanned { files, bytes, .. } = Scanned::of(self.plan);
+            if bytes as u64 > limit {
+                return Err(QueryError::TooManyBytes { limit, read: bytes as u64, files });
+            }
+            if let Some(next) = next {
+                return Ok(next);
+            }
+        }
+    }
+}
+
 fn summary(written: Written, started: Instant, scanned: &Scanned) -> String {
     let rows = match written.rows {
         1 => "1 row".to_owned(),
@@ -123,6 +187,17 @@ pub fn write_batch(
     output.finish(to.writer())?;
     to.finish()?;
     Ok(exit_code::OK)
+}
+
+/// Writes a whole text, to a file that appears when it is complete.
+///
+/// # Errors
+/// [`OutputError`]
+pub fn write_text(text: &str, path: &Path) -> Result<(), anyhow::Error> {
+    let mut to = Destination::open(Some(path))?;
+    to.writer().write_all(text.as_bytes()).map_err(OutputError::Io)?;
+    to.finish()?;
+    Ok(())
 }
 
 /// A result file that cannot be made.

@@ -1,6 +1,7 @@
 //! `docs/reference/logq.md`, generated from the program itself.
 
 use super::command;
+use crate::named::library;
 use crate::{exit_code, functions};
 use std::fmt::Write;
 
@@ -24,6 +25,7 @@ pub fn page() -> String {
     }
     let _ = write!(page, "\n## Exit codes\n\n{}", exit_code::reference());
     let _ = write!(page, "\n## Functions\n\nThose of the engine, and:\n\n{}", functions::reference());
+    let _ = write!(page, "\n## Named queries\n\n{}", library::reference());
     page.push_str(FORMATS);
     page
 }
@@ -46,6 +48,11 @@ const FORMATS: &str = "
   Null is an empty cell, an empty text is `\"\"`. A text cell a spreadsheet would run as a formula
   (`=`, `+`, `-`, `@`, tab, carriage return or line feed first) gets a `'` in front; `--csv-raw`
   switches that off.
+* `tsv`: as `csv`, with tab, line feed, carriage return and backslash written as `\\t`, `\\n`, `\\r`, `\\\\`
+  and null as `\\N`: a row is a line whatever is in it.
+* `markdown`: a table for documents and tickets; everything that would be markup is escaped.
+* `json`: the objects of `jsonl` as one array. `parquet`, `arrow`: files for programs, with types; one
+  statement, not to a terminal.
 * `jsonl`: one object per row with every column, null included. Integers are numbers with all 64
   bits, times RFC 3339 text, bytes base64 text; columns that hold JSON text stay text.
 ";

@@ -56,6 +56,16 @@ impl Terminal {
         self.stdout.is_some()
     }
 
+    /// Whether results may be coloured.
+    pub fn colored(&self) -> bool {
+        self.color_stdout
+    }
+
+    /// Whether somebody sits before both streams.
+    pub fn is_interactive(&self) -> bool {
+        self.stdout.is_some() && self.stderr
+    }
+
     /// Whether progress may be drawn.
     pub fn progress(&self) -> bool {
         self.progress

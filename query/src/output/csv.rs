@@ -93,7 +93,8 @@ impl Csv {
     }
 }
 
-fn starts_formula(c: char) -> bool {
+/// Whether a spreadsheet takes a text that begins with `c` for a formula.
+pub(super) fn starts_formula(c: char) -> bool {
     matches!(
         c,
         '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}'

@@ -25,6 +25,8 @@ use std::io::Write;
 pub struct Jsonl {
     /// `"name":` per column.
     keys: Vec<Vec<u8>>,
+    /// Whether the objects are the elements of one array.
+    array: bool,
     rows: usize,
 }
 
@@ -49,12 +51,25 @@ impl Jsonl {
                 key
             })
             .collect();
-        Jsonl { keys, rows: 0 }
+        Jsonl { keys, array: false, rows: 0 }
     }
 
-    /// Rows written so far.
-    pub fn rows(&self) -> usize {
-        self.rows
+    /// The same as one array, still an object a line.
+    pub fn array(schema: &SchemaRef) -> Self {
+        Jsonl { array: true, ..Jsonl::new(schema) }
+    }
+
+    /// Ends the array; the rows written.
+    ///
+    /// # Errors
+    /// [`OutputError::Io`]
+    pub fn finish(self, to: &mut dyn Write) -> Result<usize, OutputError> {
+        match (self.array, self.rows) {
+            (false, _) => {}
+            (true, 0) => to.write_all(b"[]\n")?,
+            (true, _) => to.write_all(b"\n]\n")?,
+        }
+        Ok(self.rows)
     }
 
     /// Writes one batch.
@@ -65,6 +80,9 @@ impl Jsonl {
         let mut line = Vec::new();
         for row in 0..batch.num_rows() {
             line.clear();
+            if self.array {
+                line.extend_from_slice(if self.rows + row == 0 { b"[\n" } else { b",\n" });
+            }
             line.push(b'{');
             for (index, (key, values)) in self.keys.iter().zip(batch.columns()).enumerate() {
                 if index > 0 {
@@ -73,7 +91,7 @@ impl Jsonl {
                 line.extend_from_slice(key);
                 write_value(&mut line, values, row)?;
             }
-            line.extend_from_slice(b"}\n");
+            line.extend_from_slice(if self.array { b"}" } else { b"}\n" });
             to.write_all(&line)?;
         }
         self.rows += batch.num_rows();

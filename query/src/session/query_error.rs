@@ -42,6 +42,14 @@ pub enum QueryError {
         /// All names.
         known: Vec<String>,
     },
+    /// A file named in `from` cannot be queried.
+    #[error("cannot query the file {name}: {reason}")]
+    File {
+        /// As written.
+        name: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// No such column in the tables of the query.
     #[error("no column called {name}{hint}")]
     UnknownColumn {
@@ -81,6 +89,20 @@ pub enum QueryError {
         /// Which operator wanted how much.
         message: String,
     },
+    /// `--max-bytes`.
+    #[error(
+        "the query had read {} when --max-bytes {} stopped it, of {files} files: narrow it with --since or a condition, or raise the limit",
+        indicatif::HumanBytes(*read),
+        indicatif::HumanBytes(*limit)
+    )]
+    TooManyBytes {
+        /// The limit.
+        limit: u64,
+        /// Bytes read.
+        read: u64,
+        /// Files the query reads from.
+        files: usize,
+    },
     /// `--since` or `--until`.
     #[error(transparent)]
     Time(#[from] TimeError),
@@ -96,9 +118,10 @@ impl QueryError {
         match self {
             QueryError::NoLake | QueryError::Lake { .. } | QueryError::Table { .. } => exit_code::LAKE,
             QueryError::Incomplete(_) => exit_code::INCOMPLETE,
-            QueryError::Resources { .. } => exit_code::RESOURCES,
+            QueryError::Resources { .. } | QueryError::TooManyBytes { .. } => exit_code::RESOURCES,
             QueryError::UnknownTable { .. }
             | QueryError::UnknownColumn { .. }
+            | QueryError::File { .. }
             | QueryError::ReadOnly { .. }
             | QueryError::Sql { .. }
             | QueryError::Execution { .. }

@@ -59,7 +59,7 @@ impl TimeRange {
 }
 
 /// One point in time: RFC 3339, `YYYY-MM-DD[ hh:mm[:ss]]` in UTC, `now`, or a span before now.
-fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, TimeError> {
+pub fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, TimeError> {
     let trimmed = text.trim();
     let unreadable = || TimeError::Unreadable { text: text.to_owned() };
     if trimmed.eq_ignore_ascii_case("now") {

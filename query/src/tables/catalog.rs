@@ -3,7 +3,7 @@
 use super::empty::EmptyTable;
 use super::notices::Notices;
 use super::provider::LakeTable;
-use super::{events, snapshot};
+use super::{events, raw_files, snapshot};
 use crate::session::{Lake, QueryError, SCHEMA, nearest};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
@@ -127,6 +127,9 @@ impl LakeTables {
         }
         if name == events::NAME {
             return events::view(&self.event_tables().await?, &self.notices).map(Some);
+        }
+        if raw_files::is_file_name(name) {
+            return raw_files::open(name, &self.runtime, &self.notices).await.map(Some);
         }
         // A name no table of ours bears is asked of the lake only when there is one, so that a
         // typing error is answered with the nearest name rather than with a missing lake.

@@ -3,7 +3,7 @@
 use super::files::{DataFile, FilePruning};
 use super::notices::Notices;
 use super::snapshot::Snapshot;
-use super::{pushdown, time_bounds, time_filter};
+use super::{address_bounds, pushdown, time_bounds, time_filter};
 use crate::config;
 use crate::session::QueryError;
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -180,6 +180,8 @@ impl TableProvider for LakeTable {
         if self.snapshot.files.is_empty() {
             self.notices.add(format!("table {} has no data yet in {}", self.name(), self.snapshot.location));
         }
+        let bounds = address_bounds::derived(filters, &self.schema);
+        let filters = &[filters, &bounds].concat();
         let (files, pruning) = self.candidates(state, filters)?;
         if files.is_empty() {
             let schema = self.scan_schema.table_schema().project(&columns)?;
@@ -203,10 +205,15 @@ impl TableProvider for LakeTable {
             runtime.object_store(&self.store)?,
             runtime.cache_manager.get_file_metadata_cache(),
         );
-        let source = ParquetSource::new(self.scan_schema.clone())
+        let mut source = ParquetSource::new(self.scan_schema.clone())
             .with_metadata_size_hint(config::FOOTER_BYTES_HINT)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
+        // The query's own conditions reach the source later; these the planner does not know.
+        if let Some(bounds) = conjunction(bounds) {
+            let known = DFSchema::try_from(self.scan_schema.table_schema().as_ref().clone())?;
+            source = source.with_predicate(state.create_physical_expr(bounds, &known)?);
+        }
         let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(self.totals(&files))

@@ -1,6 +1,7 @@
 //! `--since` and `--until`: a condition on the time of every table of the lake.
 
 use super::provider::LakeTable;
+use super::raw_files::RawTable;
 use crate::session::TimeRange;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::Transformed;
@@ -42,9 +43,10 @@ impl TimeFilter {
     }
 
     fn filtered(&self, scan: TableScan) -> Result<Transformed<LogicalPlan>> {
-        let time = source_as_provider(&scan.source)
-            .ok()
-            .and_then(|provider| provider.downcast_ref::<LakeTable>().and_then(LakeTable::time_column));
+        let time = source_as_provider(&scan.source).ok().and_then(|provider| {
+            let in_lake = provider.downcast_ref::<LakeTable>().and_then(LakeTable::time_column);
+            in_lake.or_else(|| provider.downcast_ref::<RawTable>().and_then(RawTable::time_column))
+        });
         let condition = time
             .map(|time| Column::new(Some(scan.table_name.clone()), time))
             .and_then(|column| self.condition(&column));

@@ -65,3 +65,51 @@ fn tables_show_times_in_utc_and_say_when_they_are_cut() {
     let all = lake.logq(&["--limit", "2", "--format", "csv", "select bytes from vpc_flow"]);
     assert_eq!(all.ok().lines().count(), 7);
 }
+
+#[test]
+fn tables_for_programs_and_documents_hold_the_same_rows() {
+    let lake = hostile();
+    let tsv = lake.logq(&["--format", "tsv", SQL]).ok();
+    assert_eq!(
+        tsv,
+        "actor\tregion\tbytes\tvpc_id\n'=cmd|' /C calc'!A0\t\u{1b}]0;owned\u{7}\u{202e}x\\n\u{9b}31m\t-5\t\\N\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&lake.logq(&["--format", "json", SQL]).ok()).unwrap();
+    assert_eq!(json[0]["bytes"], -5);
+    let none = lake.logq(&["--format", "json", &format!("{SQL} where bytes > 0")]).ok();
+    assert_eq!(none, "[]\n");
+    let many = three_days().logq(&["--format", "json", "select bytes from vpc_flow order by 1"]).ok();
+    let many: Vec<serde_json::Value> = serde_json::from_str(&many).unwrap();
+    assert_eq!(many.len(), 6);
+    let markdown = lake.logq(&["--format", "markdown", SQL]).ok();
+    let lines: Vec<&str> = markdown.lines().collect();
+    assert_eq!(lines[..2], ["| actor | region | bytes | vpc\\_id |", "|---|---|--:|---|"]);
+    assert!(lines[2].starts_with("| =cmd\\|' /C calc'\\!A0 |") && lines.len() == 3, "{markdown}");
+}
+
+#[test]
+fn files_of_columns_are_read_back_with_their_types() {
+    let lake = three_days();
+    let sql = "select event_time, src_ip, bytes, vpc_id from vpc_flow order by event_time";
+    let expected = lake.logq(&["--format", "jsonl", sql]).ok();
+    let parquet = lake.path().join("out.parquet");
+    lake.logq(&["--format", "parquet", "--output", parquet.to_str().unwrap(), sql]).ok();
+    let again = format!("select * from '{}' order by event_time", parquet.display());
+    assert_eq!(lake.logq(&["--format", "jsonl", &again]).ok(), expected);
+    let file = lake.path().join("out.arrow");
+    lake.logq(&["--format", "arrow", "--output", file.to_str().unwrap(), sql]).ok();
+    let reader = arrow::ipc::reader::FileReader::try_new(std::fs::File::open(&file).unwrap(), None).unwrap();
+    let rows: usize = reader.map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, 6);
+    let stderr = lake.logq(&["--format", "arrow", "select 1; select 2"]).fails(logq_query::exit_code::USAGE);
+    assert!(stderr.contains("one statement"), "{stderr}");
+}
+
+#[test]
+fn a_query_that_reads_more_than_it_may_is_stopped() {
+    let lake = three_days();
+    let query = "select sum(bytes) as b, max(src_ip) as m from vpc_flow";
+    lake.logq(&["--max-bytes", "1GiB", query]).ok();
+    let stderr = lake.logq(&["--max-bytes", "10", query]).fails(logq_query::exit_code::RESOURCES);
+    assert!(stderr.contains("--max-bytes 10 B") && stderr.contains("3 files"), "{stderr}");
+}

@@ -109,3 +109,41 @@ fn the_newest_rows_are_found_without_reading_the_older_files() {
     let first = found.lines().nth(1).unwrap();
     assert!(first.starts_with("2026-11-12T10:49:00Z"), "{first}");
 }
+
+#[test]
+fn networks_and_lists_leave_files_and_row_groups_unread() {
+    let lake = TestLake::new();
+    // One file each, and so one row group: two private networks, one public, IPv6.
+    for (minute, addresses) in [
+        ["10.1.0.5", "10.1.0.77", "10.1.255.1"],
+        ["10.2.0.5", "10.2.7.7", "100.1.0.1"],
+        ["203.0.113.7", "203.0.113.80", "203.0.113.81"],
+        ["2001:db8::1", "2001:db8:1::1", "2001:db8:ffff::1"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let rows: Vec<_> =
+            addresses.iter().map(|ip| flow(&format!("2026-11-20T10:0{minute}:00Z"), ip, 22, 1)).collect();
+        lake.append("vpc_flow", &rows);
+    }
+    let list = lake.path().join("list.txt");
+    std::fs::write(&list, "10.2.7.7\n2001:db8:1::/48\n").unwrap();
+    let list = format!("bad={}", list.display());
+    for (condition, rows, read) in [
+        ("cidr_contains('10.1.0.0/16', src_ip)", 3, 1),
+        ("cidr_contains('10.0.0.0/8', src_ip)", 5, 2),
+        ("cidr_contains('10.0.0.0/14', src_ip)", 5, 2),
+        ("cidr_contains('203.0.113.80/31', src_ip)", 2, 1),
+        ("cidr_contains('2001:db8::/32', src_ip)", 3, 1),
+        ("cidr_contains('10.1.0.0/16', src_ip) or src_ip = '203.0.113.7'", 4, 2),
+        ("cidr_contains('192.168.0.0/16', src_ip)", 0, 0),
+        ("in_list(src_ip, 'bad')", 2, 2),
+        ("ip_in(src_ip, 'documentation')", 6, 2),
+        ("not cidr_contains('10.0.0.0/8', src_ip)", 7, 4),
+    ] {
+        let query = format!("select src_ip from vpc_flow where {condition}");
+        let (found, count) = files(&lake, &["--ip-list", &list, &query]);
+        assert_eq!((found.lines().count() - 1, count), (rows, read), "{condition}: {found}");
+    }
+}

@@ -86,7 +86,6 @@ fn duckdb_deltalake_pyarrow_and_polars_see_the_same_rows_locally_and_on_s3() {
 
 /// Maintenance changes files, not rows.
 #[test]
-#[ignore = "needs the subcommands compact, seal and vacuum"]
 fn the_readers_see_the_same_rows_before_and_after_compact_seal_and_vacuum() {
     let Some(python) = environment_with_readers() else { return };
     let stage = Stage::new();
