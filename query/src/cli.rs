@@ -306,8 +306,11 @@ async fn dispatch(cli: &Cli, terminal: &Terminal) -> Result<u8, anyhow::Error> {
             Ok(exit_code::OK)
         }
         Some(Command::Detect(args)) => {
-            let session = session(&cli.global)?;
             let mut stdout = std::io::BufWriter::new(std::io::stdout());
+            if let Some(interval) = args.watch {
+                return detect::watch(&|| watching(&cli.global), args, interval, &mut stdout).await;
+            }
+            let session = session(&cli.global)?;
             let code = detect::run(&session, args, &mut stdout).await?;
             stdout.flush()?;
             terminal.notices(session.notices());
@@ -360,6 +363,12 @@ fn session_of(args: &GlobalArgs, profile: &Profile) -> Result<Session, anyhow::E
         threads: args.threads,
     })?;
     Ok(session)
+}
+
+/// A session that sees the lake as it is now, over the last day unless told otherwise.
+fn watching(args: &GlobalArgs) -> Result<Session, anyhow::Error> {
+    let since = args.since.clone().or_else(|| Some("1d".to_owned()));
+    session(&GlobalArgs { since, ..args.clone() })
 }
 
 /// How results with these options are written on this terminal.

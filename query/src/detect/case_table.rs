@@ -4,6 +4,7 @@
 //! with our column names. This is not the processor's parser: it accepts what people type into a
 //! case and fills the columns rules can ask for.
 
+use crate::session::Session;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
     StringArray, TimestampMicrosecondArray,
@@ -34,6 +35,19 @@ pub fn register(
     let provider = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
     context.register_table(table.name, Arc::new(provider))?;
     Ok(())
+}
+
+/// A session over such tables, with the functions of logq and of detections.
+///
+/// # Errors
+/// See [`register`].
+pub fn session(tables: Vec<(&'static Table, Vec<Row>)>) -> datafusion::common::Result<Session> {
+    let context = SessionContext::new();
+    for (table, rows) in tables {
+        register(&context, table, &rows)?;
+    }
+    super::register(&context);
+    Ok(Session::for_context(context))
 }
 
 /// The row of a record of that table.

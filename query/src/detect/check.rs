@@ -15,6 +15,7 @@ use super::engine;
 use super::fields::Source;
 use super::library::{self, Library};
 use super::sql_rule;
+use super::threats::Threats;
 use crate::session::Session;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use datafusion::prelude::SessionContext;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// One case.
 #[derive(Debug, Deserialize)]
@@ -32,6 +34,9 @@ struct Case {
     expect: usize,
     #[serde(default)]
     params: BTreeMap<String, String>,
+    /// Entries of threat lists: `category,address,name`.
+    #[serde(default)]
+    threats: Vec<String>,
     records: Vec<Value>,
 }
 
@@ -85,6 +90,9 @@ async fn case(library: &Library, origin: &str, line: &str) -> Result<(), String>
     for (name, value) in &case.params {
         own.set(&format!("{name}={value}"))?;
     }
+    let mut threats = Threats::default();
+    threats.add_lines(&case.threats, Utc::now()).map_err(|error| format!("{}: {error}", case.name))?;
+    own.threats = Arc::new(threats);
     let table = own.table().ok_or("the rule's table is not known")?;
     let rows = records(table, &case.records)?;
     let context = SessionContext::new();
@@ -199,7 +207,7 @@ impl Library {
             sigma: self.sigma.iter().filter(|rule| same(&rule.meta.origin)).cloned().collect(),
             correlations: self.correlations.iter().filter(|rule| same(&rule.meta.origin)).cloned().collect(),
             sql: self.sql.iter().filter(|rule| same(&rule.meta.origin)).cloned().collect(),
-            problems: Vec::new(),
+            ..Library::default()
         }
     }
 

@@ -1,5 +1,7 @@
 //! Runs a library of rules over a session's tables.
 
+use super::correlate::Joints;
+use super::correlate::wiring::Wiring;
 use super::finding::{self, Finding};
 use super::intent;
 use super::intent::file::Intent;
@@ -7,7 +9,11 @@ use super::library::Library;
 use super::problem::Problem;
 use super::scan;
 use crate::session::{QueryError, Session, failure};
+use crate::tables::time_filter::TimeFilter;
 use datafusion::common::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::SessionContext;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a run found, and what it could not do.
@@ -32,31 +38,46 @@ pub struct Outcome {
 pub async fn run(session: &Session, library: &Library, intent: Option<(Arc<Intent>, &str)>) -> Outcome {
     let (context, range) = (session.context(), session.time_range());
     let mut outcome = Outcome::default();
+    outcome.notes.extend(library.notes.iter().cloned());
+    let wiring = Wiring::new(library);
+    outcome.problems.extend(wiring.problems.iter().cloned());
+    let mut joints = Joints::new(wiring);
+    let mut complete = true;
     for source in library.sources() {
-        let rules: Vec<_> = library.sigma.iter().filter(|rule| rule.source == source).collect();
-        let correlations: Vec<_> =
-            library.correlations.iter().filter(|rule| library.source_of(rule) == Some(source)).collect();
-        if !outcome.has(session, source.table().name, rules.len() + correlations.len()).await {
+        let rules: Vec<_> =
+            library.sigma.iter().enumerate().filter(|(_, rule)| rule.source == source).collect();
+        if !outcome.has(session, source.table().name, rules.len()).await {
             continue;
         }
-        match scan::run(context, range, source, &rules, &correlations).await {
+        match scan::run(context, range, source, &rules, &mut joints).await {
             Ok(found) => {
-                outcome.ran += rules.len() + correlations.len() - found.problems.len();
-                outcome.findings.extend(found.findings);
-                outcome.problems.extend(found.problems);
-                outcome.notes.extend(found.notes);
+                outcome.ran += rules.len() - found.problems.len();
+                outcome.take(found);
             }
-            Err(error) => outcome.failures.push(failure::classify(error)),
+            Err(error) => {
+                complete = false;
+                outcome.failures.push(failure::classify(error));
+            }
         }
     }
-    for rule in library.correlations.iter().filter(|rule| library.source_of(rule).is_none()) {
-        outcome.problems.push(Problem::invalid(
-            &rule.meta.origin,
-            Some(&rule.meta.title),
-            format!("field `correlation.rules`: no runnable rule is called {}", rule.rules.join(", ")),
-        ));
+    // A correlation over half of its events would say what is not so.
+    if complete {
+        let mut found = scan::Outcome::default();
+        outcome.ran += joints.wiring().order.len();
+        joints.finish(&mut found);
+        outcome.take(found);
     }
+    let everything = unbounded(context);
+    for context in [context, &everything] {
+        context.register_udf(library.threats.function());
+    }
+    outcome.notes.extend(library.threats.notes.iter().cloned());
+    let mut without_list: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for rule in &library.sql {
+        if let Some(missing) = rule.needs.iter().find(|category| !library.threats.has(category)) {
+            without_list.entry(missing).or_default().push(&rule.meta.id);
+            continue;
+        }
         let mut present = true;
         for table in &rule.tables {
             present &= outcome.has(session, table, 1).await;
@@ -64,6 +85,7 @@ pub async fn run(session: &Session, library: &Library, intent: Option<(Arc<Inten
         if !present {
             continue;
         }
+        let context = if rule.looks_back() { &everything } else { context };
         match rule.run(context, range).await {
             Ok((findings, note)) => {
                 outcome.ran += 1;
@@ -73,6 +95,12 @@ pub async fn run(session: &Session, library: &Library, intent: Option<(Arc<Inten
             Err(error) => outcome.sql_failed(rule, error),
         }
     }
+    outcome.notes.extend(without_list.iter().map(|(category, rules)| {
+        format!(
+            "no threat list of category {category} (--threat-list {category}=FILE), so not asked: {}",
+            rules.join(", ")
+        )
+    }));
     if let Some((intent, origin)) = intent
         && outcome.has(session, "vpc_flow", 1).await
     {
@@ -89,7 +117,22 @@ pub async fn run(session: &Session, library: &Library, intent: Option<(Arc<Inten
     outcome
 }
 
+/// The same tables without the run's time range: what is new is new compared with what was before.
+fn unbounded(context: &SessionContext) -> SessionContext {
+    let state = context.state();
+    let rules =
+        state.analyzer().rules.iter().filter(|rule| rule.name() != TimeFilter::NAME).cloned().collect();
+    let state = SessionStateBuilder::new_from_existing(state).with_analyzer_rules(rules).build();
+    SessionContext::new_with_state(state)
+}
+
 impl Outcome {
+    fn take(&mut self, found: scan::Outcome) {
+        self.findings.extend(found.findings);
+        self.problems.extend(found.problems);
+        self.notes.extend(found.notes);
+    }
+
     async fn has(&mut self, session: &Session, table: &str, rules: usize) -> bool {
         match session.has_table(table).await {
             Ok(true) => true,

@@ -1,6 +1,6 @@
 //! Which table a Sigma log source means, and which column or JSON path its field names mean.
 
-use super::predicate::Target;
+use super::predicate::{Predicate, Target, Test};
 use super::problem::{RuleError, unsupported};
 use logq_schemas::{Kind, Table, tables};
 
@@ -38,7 +38,18 @@ const FLOW_CORE: &[(&str, &str)] = &[
     ("dstport", "dst_port"),
     ("account-id", "account_id"),
     ("start", "event_time"),
+    // Names of firewall rules.
+    ("bytes_out", "bytes"),
+    ("SourceIP", "src_ip"),
+    ("DestinationIP", "dst_ip"),
+    ("SourcePort", "src_port"),
+    ("DestinationPort", "dst_port"),
+    ("DestinationIp", "dst_ip"),
+    ("SourceIp", "src_ip"),
 ];
+
+/// Services of Linux whose log lines the collector takes from files or the journal.
+const LINUX_SERVICES: [&str; 8] = ["sshd", "auth", "syslog", "sudo", "cron", "vsftpd", "clamav", "guacamole"];
 
 /// Names web server rules use, and the columns an access log line is parsed into.
 const WEB: &[(&str, &str)] = &[
@@ -73,29 +84,34 @@ const CLOUDTRAIL_KEYWORDS: &[&str] = &[
 ];
 
 impl Source {
-    /// The table of a log source.
+    /// The table of a log source, and what marks its rows there.
     ///
     /// # Errors
     /// A log source whose logs are in none of our tables.
-    pub fn of(source: &LogSource) -> Result<Source, RuleError> {
+    pub fn of(source: &LogSource) -> Result<(Source, Option<Predicate>), RuleError> {
         let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_ascii_lowercase();
         let (product, service, category) =
             (lower(&source.product), lower(&source.service), lower(&source.category));
         match (product.as_str(), service.as_str(), category.as_str()) {
-            ("aws", "cloudtrail", _) => Ok(Source::Cloudtrail),
-            ("aws", "vpcflow" | "vpc_flow" | "flowlogs" | "vpcflowlogs", _) => Ok(Source::VpcFlow),
-            ("kubernetes", service, _) if service != "audit" => Ok(Source::AppLog),
+            ("aws", "cloudtrail", _) => Ok((Source::Cloudtrail, None)),
+            ("aws", "vpcflow" | "vpc_flow" | "flowlogs" | "vpcflowlogs", _) => Ok((Source::VpcFlow, None)),
+            ("" | "aws", "" | "netflow", "firewall") | ("", "netflow", "") => Ok((Source::VpcFlow, None)),
+            ("kubernetes", "audit", _) | ("aws", "eks" | "eks_audit", _) => {
+                Ok((Source::AppLog, Some(audit_events())))
+            }
+            ("kubernetes", _, _) => Ok((Source::AppLog, None)),
             (
                 "nginx" | "apache" | "python" | "django" | "ruby_on_rails" | "spring" | "nodejs" | "java"
                 | "jvm" | "velocity" | "sql",
                 _,
                 _,
-            ) => Ok(Source::AppLog),
-            (_, "nginx" | "apache", _) => Ok(Source::AppLog),
-            (_, _, "application" | "webserver" | "app_log") => Ok(Source::AppLog),
+            ) => Ok((Source::AppLog, None)),
+            ("linux", service, _) if LINUX_SERVICES.contains(&service) => Ok((Source::AppLog, None)),
+            (_, "nginx" | "apache", _) => Ok((Source::AppLog, None)),
+            (_, _, "application" | "webserver" | "app_log") => Ok((Source::AppLog, None)),
             _ => unsupported(format!(
                 "no table holds logsource product `{product}`, service `{service}`, category `{category}`; known are \
-                 aws/cloudtrail, aws/vpcflow, kubernetes and application or webserver logs"
+                 aws/cloudtrail, aws/vpcflow, firewall, kubernetes, linux services and application or webserver logs"
             )),
         }
     }
@@ -171,7 +187,10 @@ impl Source {
                 "coalesce(user_identity_arn, actor, principal_id, invoked_by, source_ip_address, 'unknown')"
             }
             Source::VpcFlow => "coalesce(pkt_srcaddr, src_ip, interface_id, 'unknown')",
-            Source::AppLog => "coalesce(namespace || '/' || pod, src_ip, source)",
+            Source::AppLog => {
+                "coalesce(CASE WHEN json_first(attributes, 'objectRef.resource') IS NOT NULL \
+                 THEN json_first(attributes, 'user.username') END, namespace || '/' || pod, src_ip, source)"
+            }
         }
     }
 
@@ -207,6 +226,17 @@ impl Source {
             }
         }
     }
+}
+
+/// Events of the Kubernetes audit log among container logs: the API server writes one JSON object a
+/// line, whose fields are in `attributes`. Events taken out of a list have lost their `apiVersion`.
+fn audit_events() -> Predicate {
+    let field = |path: &str| Target::Json { column: "attributes", path: path.to_owned() };
+    let version = Test::Like { pattern: "audit.k8s.io/%".to_owned(), cased: true };
+    Predicate::or(vec![
+        Predicate::Leaf(field("apiVersion"), version),
+        Predicate::Leaf(field("auditID"), Test::Present),
+    ])
 }
 
 #[cfg(test)]

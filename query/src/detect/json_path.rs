@@ -8,6 +8,7 @@ use super::predicate::Order;
 use arrow::array::{Array, ArrayRef, BooleanArray, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use datafusion::common::cast::as_string_array;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
@@ -46,6 +47,22 @@ pub fn visit<'a>(value: &'a Value, path: &str, visit_value: &mut dyn FnMut(&'a V
     false
 }
 
+/// Whether there is anything but null at `path`; an empty list is something.
+pub fn present(value: &Value, path: &str) -> bool {
+    if path.is_empty() {
+        return !value.is_null();
+    }
+    match value {
+        Value::Array(items) => items.iter().any(|item| present(item, path)),
+        Value::Object(map) => {
+            let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+            let mut inner = ends.filter_map(|end| Some((map.get(&path[..end])?, path.get(end + 1..))));
+            inner.any(|(inner, rest)| present(inner, rest.unwrap_or_default()))
+        }
+        _ => false,
+    }
+}
+
 /// A leaf as the text rules compare with; objects as compact JSON, null as nothing.
 pub fn leaf_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
@@ -74,6 +91,7 @@ enum Check {
     Regex(Vec<Regex>),
     Cidr(Vec<IpNet>),
     Compare(Order, f64),
+    Part(fn(&DateTime<Utc>) -> i64, i64),
     Exists(bool),
 }
 
@@ -111,11 +129,17 @@ impl Check {
             "<=" => Check::Compare(Order::Lte, number()?),
             ">" => Check::Compare(Order::Gt, number()?),
             ">=" => Check::Compare(Order::Gte, number()?),
+            "minute" => Check::Part(|time| time.minute().into(), number()? as i64),
+            "hour" => Check::Part(|time| time.hour().into(), number()? as i64),
+            "day" => Check::Part(|time| time.day().into(), number()? as i64),
+            "week" => Check::Part(|time| time.iso_week().week().into(), number()? as i64),
+            "month" => Check::Part(|time| time.month().into(), number()? as i64),
+            "year" => Check::Part(|time| time.year().into(), number()? as i64),
             "exists" => Check::Exists(true),
             "missing" => Check::Exists(false),
             other => {
                 return plan_err!(
-                    "json_match: unknown operator `{other}`; use is, is_cased, like, like_cased, regex, cidr, <, <=, >, >=, exists or missing"
+                    "json_match: unknown operator `{other}`; use is, is_cased, like, like_cased, regex, cidr, <, <=, >, >=, minute, hour, day, week, month, year, exists or missing"
                 );
             }
         })
@@ -145,16 +169,32 @@ impl Check {
                 Order::Gt => number > *limit,
                 Order::Gte => number >= *limit,
             }),
+            Check::Part(part, wanted) => instant(&text).is_some_and(|time| part(&time) == *wanted),
             Check::Exists(_) => true,
         }
     }
 
     fn matches(&self, json: Option<&str>, path: &str) -> bool {
-        let found = json
-            .and_then(|json| serde_json::from_str::<Value>(json).ok())
-            .is_some_and(|value| visit(&value, path, &mut |leaf| self.holds(leaf)));
-        if let Check::Exists(false) = self { !found } else { found }
+        let value = json.and_then(|json| serde_json::from_str::<Value>(json).ok());
+        match (self, value) {
+            (Check::Exists(wanted), value) => value.is_some_and(|value| present(&value, path)) == *wanted,
+            (_, Some(value)) => visit(&value, path, &mut |leaf| self.holds(leaf)),
+            (_, None) => false,
+        }
     }
+}
+
+/// A time as logs write it: RFC 3339, the same without a zone (then UTC), or seconds or milliseconds
+/// since the epoch.
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(number) = text.parse::<f64>() {
+        // Seconds reach 11 digits in the year 5138 only.
+        let millis = if number.abs() < 1e11 { number * 1e3 } else { number };
+        return DateTime::from_timestamp_millis(millis as i64);
+    }
+    let text = text.replacen(' ', "T", 1);
+    let zoned = DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc()).ok();
+    zoned.or_else(|| text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc()))
 }
 
 fn like_regex(pattern: &str, ignore_case: bool) -> Result<Regex> {
@@ -297,6 +337,10 @@ mod tests {
         assert!(!matches(json, "a.b", "is_cased", &["x"]));
         assert!(matches(json, "k.l.m", "is", &["5.0"]) && matches(json, "k.l.m", ">=", &["5"]));
         assert!(matches(json, "o", "like", &["%\"p\":true%"]));
+        assert!(
+            matches(r#"{"a":[],"b":[null]}"#, "a", "exists", &[])
+                && matches(r#"{"b":[{"c":null}]}"#, "b.c", "missing", &[])
+        );
         assert!(matches(json, "n", "missing", &[]) && matches(json, "zz", "missing", &[]));
         assert!(matches(json, "o.p", "exists", &[]) && matches(json, "o.p", "is", &["True"]));
         assert!(!matches("not json", "a", "exists", &[]));
@@ -310,6 +354,10 @@ mod tests {
         assert!(matches(json, "text", "like", &[r"%secret 100\%"]));
         assert!(!matches(json, "text", "like_cased", &["%secret%"]));
         assert!(matches(json, "text", "regex", &["Secret [0-9]+"]));
+        let times = r#"{"a":"2026-01-15T23:30:00-05:00","b":1768480200,"c":"2026-01-15 12:30:00"}"#;
+        assert!(matches(times, "a", "day", &["16"]) && matches(times, "a", "hour", &["4"]));
+        assert!(matches(times, "b", "hour", &["12"]) && matches(times, "c", "minute", &["30"]));
+        assert!(matches(times, "c", "week", &["3"]) && !matches(times, "c", "year", &["2025"]));
         assert!(Check::compile("near", &[]).is_err() && Check::compile("<", &["x".to_owned()]).is_err());
     }
 }

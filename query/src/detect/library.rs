@@ -1,14 +1,18 @@
 //! The rules of one run: shipped ones, the user's, chosen by `--only`.
 
+use super::correlate::wiring::means;
 use super::fields::Source;
 use super::problem::Problem;
 use super::rule::Meta;
-use super::scan::refers;
 use super::sigma::correlation::Correlation;
 use super::sigma::detection::Placeholders;
+use super::sigma::filter::Filter;
 use super::sigma::{self, Document, SigmaRule};
 use super::sql_rule::SqlRule;
+use super::threats::Threats;
+use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 include!(concat!(env!("OUT_DIR"), "/detections.rs"));
 
@@ -21,8 +25,14 @@ pub struct Library {
     pub correlations: Vec<Correlation>,
     /// SQL rules.
     pub sql: Vec<SqlRule>,
+    /// Exceptions to event rules, not applied yet.
+    pub filters: Vec<Filter>,
+    /// Threat lists rules may ask.
+    pub threats: Arc<Threats>,
     /// Rules that cannot run.
     pub problems: Vec<Problem>,
+    /// What the reader must know, such as filters that have expired.
+    pub notes: Vec<String>,
 }
 
 impl Library {
@@ -67,6 +77,7 @@ impl Library {
                     match document {
                         Document::Rule(rule) => self.add_sigma(rule),
                         Document::Correlation(rule) => self.add_correlation(rule),
+                        Document::Filter(filter) => self.filters.push(filter),
                     }
                 }
             }
@@ -106,6 +117,18 @@ impl Library {
         sigma.chain(correlations).chain(self.sql.iter().map(|rule| &rule.meta))
     }
 
+    /// Applies the filters to the event rules loaded so far. Expired ones are named and do nothing.
+    pub fn filter(&mut self, today: NaiveDate, known: &Placeholders) {
+        for filter in std::mem::take(&mut self.filters) {
+            match filter.apply(&mut self.sigma, today, known) {
+                Ok(note) => self.notes.extend(note),
+                Err(error) => {
+                    self.problems.push(error.at(&filter.origin, Some(&filter.title)));
+                }
+            }
+        }
+    }
+
     /// Keeps the rules any of these names means; base rules of kept correlations stay.
     ///
     /// # Errors
@@ -122,12 +145,27 @@ impl Library {
         }
         let named = |meta: &Meta| wanted.iter().any(|wanted| meta.answers_to(wanted));
         self.sql.retain(|rule| named(&rule.meta));
-        self.correlations.retain(|rule| named(&rule.meta));
-        let correlations = &self.correlations;
-        self.sigma.retain(|rule| {
-            named(&rule.meta)
-                || correlations.iter().any(|joint| joint.rules.iter().any(|wanted| refers(wanted, rule)))
-        });
+        // Rules that kept correlations build on stay, and those these build on.
+        let mut keep: Vec<String> =
+            self.metas().filter(|meta| named(meta)).map(|meta| meta.id.clone()).collect();
+        loop {
+            let base = |meta: &Meta| {
+                self.correlations.iter().any(|joint| {
+                    keep.contains(&joint.meta.id) && joint.rules.iter().any(|wanted| means(wanted, meta))
+                })
+            };
+            let more: Vec<String> = self
+                .metas()
+                .filter(|meta| !keep.contains(&meta.id) && base(meta))
+                .map(|meta| meta.id.clone())
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            keep.extend(more);
+        }
+        self.correlations.retain(|rule| keep.contains(&rule.meta.id));
+        self.sigma.retain(|rule| keep.contains(&rule.meta.id));
         Ok(())
     }
 
@@ -151,14 +189,6 @@ impl Library {
         sources.sort_unstable();
         sources.dedup();
         sources
-    }
-
-    /// The source a correlation is over: that of its base rules.
-    pub fn source_of(&self, correlation: &Correlation) -> Option<Source> {
-        self.sigma
-            .iter()
-            .find(|rule| correlation.rules.iter().any(|wanted| refers(wanted, rule)))
-            .map(|rule| rule.source)
     }
 }
 
@@ -192,8 +222,12 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let entry = entry?;
         let path = entry.path();
         // Links are not followed into directories: a cycle would never end.
+        // Folders such as `.github` hold no rules.
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         if entry.file_type()?.is_dir() {
-            collect(&path, files)?;
+            if !hidden {
+                collect(&path, files)?;
+            }
         } else if path.extension().is_some_and(|e| e == "yml" || e == "yaml" || e == "sql") {
             files.push(path);
         }

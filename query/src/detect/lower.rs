@@ -108,7 +108,7 @@ impl Lowering {
             Test::Regex(pattern) => call("regex", std::slice::from_ref(pattern)),
             Test::Cidr(network) => call("cidr", std::slice::from_ref(network)),
             Test::Compare(order, number) => call(order.symbol(), &[number.to_string()]),
-            Test::Part(..) => return unsupported("time parts of JSON values"),
+            Test::Part(part, number) => call(part, &[number.to_string()]),
             Test::Field { other, place, cased } => {
                 let text = self.json_first.call(vec![ident(column), lit(path)]);
                 self.field(text, other, *place, *cased)

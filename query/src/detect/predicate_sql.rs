@@ -92,7 +92,7 @@ fn json(column: &str, path: &str, test: &Test) -> String {
         Test::Regex(pattern) => call("regex", std::slice::from_ref(pattern)),
         Test::Cidr(network) => call("cidr", std::slice::from_ref(network)),
         Test::Compare(order, number) => call(order.symbol(), &[number.to_string()]),
-        Test::Part(..) => "false".to_owned(),
+        Test::Part(part, number) => call(part, &[number.to_string()]),
         Test::Field { other, place, cased } => {
             field(&format!("json_first({}, {})", name(column), text(path)), other, *place, *cased)
         }

@@ -3,11 +3,14 @@
 //! Every text that came out of a log is shown with control and bidi characters as visible escapes;
 //! JSON escapes them by its own rules.
 
+use super::asff;
 use super::engine::Outcome;
 use super::finding::Finding;
 use super::library::Library;
+use super::ocsf;
 use super::predicate_sql;
 use super::rule::Meta;
+use super::sarif;
 use super::severity::Severity;
 use super::sql_text::shown;
 use serde_json::json;
@@ -23,6 +26,12 @@ pub enum Format {
     Jsonl,
     /// One array.
     Json,
+    /// OCSF 1.5 events of class 2004, Detection Finding, one a line.
+    Ocsf,
+    /// AWS Security Finding Format, one array: what Security Hub imports.
+    Asff,
+    /// SARIF 2.1.0, for code hosts and CI.
+    Sarif,
 }
 
 /// Writes the findings.
@@ -38,12 +47,25 @@ pub fn findings(out: &mut dyn Write, findings: &[Finding], format: Format, colou
             Ok(())
         }
         Format::Json => writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(findings)?)),
+        Format::Ocsf => {
+            for finding in findings {
+                writeln!(out, "{}", safe_json(&ocsf::event(finding).to_string()))?;
+            }
+            Ok(())
+        }
+        Format::Asff => {
+            let all: Vec<_> = findings.iter().map(asff::finding).collect();
+            writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(&all)?))
+        }
+        Format::Sarif => {
+            writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(&sarif::log(findings))?))
+        }
         Format::Table => table(out, findings, colour),
     }
 }
 
 /// JSON leaves DEL, C1 controls and bidi overrides as they are; a terminal obeys them.
-fn safe_json(json: &str) -> String {
+pub fn safe_json(json: &str) -> String {
     if !json.chars().any(|c| c != '\n' && super::sql_text::is_hostile(c)) {
         return json.to_owned();
     }

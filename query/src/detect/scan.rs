@@ -6,16 +6,16 @@
 //! grow with the number of matches: a group keeps a count, first and last time and a few rows.
 
 use super::config::GROUPS_MAX;
-use super::correlate::{self, Matches};
+use super::correlate::wiring::Leaf;
+use super::correlate::{Joints, Match, joined};
 use super::fields::Source;
 use super::finding::{Finding, day, time};
 use super::groups::{Groups, Shared};
 use super::lower::Lowering;
-use super::predicate::{Predicate, Target};
+use super::predicate::Target;
 use super::problem::Problem;
 use super::rows;
 use super::sigma::SigmaRule;
-use super::sigma::correlation::Correlation;
 use super::sql_text;
 use crate::session::TimeRange;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
@@ -36,6 +36,17 @@ pub struct Evidence {
 impl Evidence {
     /// The query for rows between two times (both inside) that meet every condition.
     pub fn sql(&self, first: i64, last: i64, conditions: &[String]) -> String {
+        self.select("*", first, last, conditions) + "\nORDER BY event_time"
+    }
+
+    /// The same with the columns all event tables share, in no order: a part of a `UNION ALL`.
+    pub fn core_sql(&self, first: i64, last: i64, conditions: &[String]) -> String {
+        const SHARED: &str =
+            "event_time, source, event_uid, account_id, region, src_ip, dst_ip, actor, action, outcome";
+        self.select(SHARED, first, last, conditions)
+    }
+
+    fn select(&self, columns: &str, first: i64, last: i64, conditions: &[String]) -> String {
         let (from, to) = (time(first), time(last));
         let date = if day(first) == day(last) {
             format!("event_date = DATE '{}'", from.format("%Y-%m-%d"))
@@ -46,7 +57,7 @@ impl Evidence {
                 to.format("%Y-%m-%d")
             )
         };
-        let mut sql = format!("SELECT * FROM {}\nWHERE {date}", self.source.table().name);
+        let mut sql = format!("SELECT {columns} FROM {}\nWHERE {date}", self.source.table().name);
         sql.push_str(&format!(
             "\n  AND event_time BETWEEN {} AND {}",
             sql_text::timestamp(from),
@@ -55,7 +66,6 @@ impl Evidence {
         for condition in conditions {
             sql.push_str(&format!("\n  AND ({condition})"));
         }
-        sql.push_str("\nORDER BY event_time");
         sql
     }
 }
@@ -73,20 +83,13 @@ pub struct Outcome {
 
 /// A rule in the scan: its own findings, its part in correlations, or both.
 struct Runner<'a> {
+    /// Its place in the library.
+    at: usize,
     rule: &'a SigmaRule,
-    reports: bool,
-    feeds: Vec<usize>,
 }
 
-struct Joint<'a> {
-    rule: &'a Correlation,
-    groups: Vec<Target>,
-    values: Vec<Target>,
-    base: Vec<&'a Predicate>,
-    matches: Matches,
-}
-
-/// Runs rules of one source and the correlations over them.
+/// Runs rules of one source, given with their places in the library, and hands matches to the
+/// correlations over them.
 ///
 /// # Errors
 /// When the table cannot be read; a rule that does not fit the table is a problem, not an error.
@@ -94,13 +97,13 @@ pub async fn run(
     context: &SessionContext,
     range: TimeRange,
     source: Source,
-    rules: &[&SigmaRule],
-    correlations: &[&Correlation],
+    rules: &[(usize, &SigmaRule)],
+    joints: &mut Joints<'_>,
 ) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let lowering = Lowering::new(context);
     let table = context.table(source.table().name).await?;
-    let (mut runners, mut joints) = wire(source, rules, correlations, &mut outcome);
+    let mut runners: Vec<Runner<'_>> = rules.iter().map(|(at, rule)| Runner { at: *at, rule }).collect();
     let mut expressions = Vec::new();
     runners.retain(|runner| match condition(context, &table, &lowering, runner.rule) {
         Ok(expression) => {
@@ -115,11 +118,11 @@ pub async fn run(
     if runners.is_empty() {
         return Ok(outcome);
     }
-    let frame = plan(table, range, source, &runners, &expressions, &joints)?;
+    let frame = plan(table, range, source, &runners, &expressions, joints)?;
     let mut groups = Groups::new(source);
     let mut stream = frame.execute_stream().await?;
     while let Some(batch) = stream.next().await {
-        take(&batch?, &runners, &mut groups, &mut joints)?;
+        take(&batch?, &runners, &mut groups, joints)?;
     }
     if groups.dropped > 0 {
         outcome.notes.push(format!(
@@ -130,74 +133,7 @@ pub async fn run(
     }
     let run: Vec<&SigmaRule> = runners.iter().map(|runner| runner.rule).collect();
     outcome.findings.extend(groups.findings(&run));
-    let evidence = Evidence { source };
-    for joint in joints {
-        if joint.matches.dropped > 0 {
-            outcome.notes.push(format!(
-                "{}: {} matches did not fit in memory and were not correlated; narrow the time range",
-                joint.rule.meta.id, joint.matches.dropped
-            ));
-        }
-        outcome.findings.extend(joint.matches.findings(joint.rule, &joint.base, &evidence));
-    }
     Ok(outcome)
-}
-
-/// Connects correlations with their base rules.
-fn wire<'a>(
-    source: Source,
-    rules: &[&'a SigmaRule],
-    correlations: &[&'a Correlation],
-    outcome: &mut Outcome,
-) -> (Vec<Runner<'a>>, Vec<Joint<'a>>) {
-    let evidence = Evidence { source };
-    let mut runners: Vec<Runner<'a>> =
-        rules.iter().map(|rule| Runner { rule, reports: true, feeds: Vec::new() }).collect();
-    let mut joints = Vec::new();
-    for correlation in correlations {
-        let base: Vec<usize> = runners
-            .iter()
-            .enumerate()
-            .filter(|(_, runner)| correlation.rules.iter().any(|wanted| refers(wanted, runner.rule)))
-            .map(|(at, _)| at)
-            .collect();
-        if base.len() < correlation.rules.len() {
-            let missing: Vec<&str> = correlation
-                .rules
-                .iter()
-                .filter(|wanted| !runners.iter().any(|runner| refers(wanted, runner.rule)))
-                .map(String::as_str)
-                .collect();
-            outcome.problems.push(Problem::invalid(
-                &correlation.meta.origin,
-                Some(&correlation.meta.title),
-                format!("field `correlation.rules`: no runnable rule is called {}", missing.join(", ")),
-            ));
-            continue;
-        }
-        for at in &base {
-            if let Some(runner) = runners.get_mut(*at) {
-                runner.feeds.push(joints.len());
-                runner.reports &= correlation.generate;
-            }
-        }
-        let predicates =
-            base.iter().filter_map(|at| runners.get(*at)).map(|runner| &runner.rule.predicate).collect();
-        let (groups, values) = correlate::targets(correlation, &evidence);
-        joints.push(Joint {
-            rule: correlation,
-            groups,
-            values,
-            base: predicates,
-            matches: Matches::default(),
-        });
-    }
-    (runners, joints)
-}
-
-/// Whether a correlation's reference means this rule.
-pub fn refers(wanted: &str, rule: &SigmaRule) -> bool {
-    rule.meta.id.eq_ignore_ascii_case(wanted) || rule.meta.name.as_deref() == Some(wanted)
 }
 
 /// Lowers a rule and lets the planner check it against the table.
@@ -221,7 +157,7 @@ fn plan(
     source: Source,
     runners: &[Runner<'_>],
     expressions: &[Expr],
-    joints: &[Joint<'_>],
+    joints: &Joints<'_>,
 ) -> Result<DataFrame> {
     let mut frame = table;
     if let Some(bounds) = bounds(range) {
@@ -230,8 +166,8 @@ fn plan(
     frame = frame.filter(prefilter(source, runners, expressions))?;
     let mut wanted: BTreeSet<&str> = source.sample_columns().iter().copied().collect();
     wanted.extend(["event_time", "event_uid", "account_id", "region"]);
-    for joint in joints {
-        wanted.extend(joint.groups.iter().chain(&joint.values).map(Target::column_name));
+    for (_, leaf) in runners.iter().flat_map(|runner| joints.wiring().fed_by(runner.at)) {
+        wanted.extend(leaf.groups.iter().chain(&leaf.values).map(Target::column_name));
     }
     let mut columns: Vec<Expr> = wanted.into_iter().map(ident).collect();
     columns.push(frame.parse_sql_expr(source.entity_sql())?.alias("__entity"));
@@ -289,11 +225,12 @@ fn take(
     batch: &RecordBatch,
     runners: &[Runner<'_>],
     groups: &mut Groups,
-    joints: &mut [Joint<'_>],
+    joints: &mut Joints<'_>,
 ) -> Result<()> {
     let mut shared: Option<Shared> = None;
-    for (at, runner) in runners.iter().enumerate() {
-        let hits: &BooleanArray = rows::column(batch, &format!("__rule_{at}"))?.as_boolean();
+    let first_row = joints.number_rows(batch.num_rows());
+    for (number, runner) in runners.iter().enumerate() {
+        let hits: &BooleanArray = rows::column(batch, &format!("__rule_{number}"))?.as_boolean();
         if hits.true_count() == 0 {
             continue;
         }
@@ -301,44 +238,45 @@ fn take(
             Some(shared) => shared,
             none => none.insert(Shared::of(batch)?),
         };
+        let reports = joints.wiring().reports.get(runner.at).copied().unwrap_or(true);
         for row in (0..hits.len()).filter(|row| hits.is_valid(*row) && hits.value(*row)) {
             let Some(time) = shared.times.get(row).copied().flatten() else { continue };
-            if runner.reports {
-                groups.add(at, batch, shared, row, time)?;
+            if reports {
+                groups.add(number, batch, shared, row, time)?;
             }
-            for joint in runner.feeds.iter() {
-                if let Some(joint) = joints.get_mut(*joint) {
-                    feed(joint, batch, shared, row, time)?;
+            let mut found = Vec::new();
+            for (joint, leaf) in joints.wiring().fed_by(runner.at) {
+                if let Some(mut fed) = feed(leaf, batch, shared, row, time)? {
+                    fed.row = first_row + row as u64;
+                    found.push((joint, fed));
                 }
+            }
+            for (joint, fed) in found {
+                joints.add(joint, fed, || shared.place(row));
             }
         }
     }
     Ok(())
 }
 
+/// A row as a correlation sees it; nothing when it lacks a counted field.
 fn feed(
-    joint: &mut Joint<'_>,
+    leaf: &Leaf<'_>,
     batch: &RecordBatch,
     shared: &mut Shared,
     row: usize,
     time: i64,
-) -> Result<()> {
-    let mut group = Vec::with_capacity(joint.groups.len());
-    for target in &joint.groups {
+) -> Result<Option<Match>> {
+    let mut group = Vec::with_capacity(leaf.groups.len());
+    for target in &leaf.groups {
         group.push(shared.values(batch, target, row)?.into_iter().next());
     }
-    let mut values = vec![String::new()];
-    for target in &joint.values {
-        let found = shared.values(batch, target, row)?;
-        values =
-            values.iter().flat_map(|start| found.iter().map(move |v| format!("{start}\u{0}{v}"))).collect();
+    let mut fields = Vec::with_capacity(leaf.values.len());
+    for target in &leaf.values {
+        fields.push(shared.values(batch, target, row)?);
     }
-    if joint.values.is_empty() {
-        values.clear();
-    } else if values.is_empty() {
-        return Ok(());
+    if fields.iter().any(Vec::is_empty) {
+        return Ok(None);
     }
-    let place = || shared.place(row);
-    joint.matches.add(group, place, time, &values);
-    Ok(())
+    Ok(Some(Match { group, time, row: 0, slot: leaf.slot, values: joined(fields.into_iter()) }))
 }

@@ -7,7 +7,9 @@
 pub mod condition;
 pub mod correlation;
 pub mod detection;
+pub mod filter;
 pub mod pattern;
+pub mod retired;
 
 use super::fields::{LogSource, Source};
 use super::predicate::Predicate;
@@ -16,6 +18,7 @@ use super::rule::{Meta, text};
 use condition::Condition;
 use correlation::Correlation;
 use detection::Placeholders;
+use filter::Filter;
 use serde::Deserialize as _;
 use serde_norway::{Mapping, Value};
 use std::collections::BTreeMap;
@@ -27,6 +30,8 @@ pub struct SigmaRule {
     pub meta: Meta,
     /// Table it reads.
     pub source: Source,
+    /// The log source as written; filters are chosen by it.
+    pub logsource: LogSource,
     /// What it asks of a row.
     pub predicate: Predicate,
 }
@@ -38,6 +43,8 @@ pub enum Document {
     Rule(SigmaRule),
     /// A correlation of other rules.
     Correlation(Correlation),
+    /// An exception to other rules.
+    Filter(Filter),
 }
 
 /// Reads every document of a file; a bad one does not stop the others.
@@ -58,17 +65,17 @@ pub fn parse(text: &str, origin: &str, shipped: bool, known: &Placeholders) -> (
         };
         let Value::Mapping(map) = value else {
             if value != Value::Null {
-                problems.push(Problem::invalid(
+                problems.push(Problem::unsupported(
                     &place,
                     None,
-                    "a rule must be a YAML mapping with `title` and `detection`",
+                    "not a rule: a rule is a YAML mapping with `title` and `detection`",
                 ));
             }
             continue;
         };
         let title = map.get("title").and_then(Value::as_str).map(str::to_owned);
         match parse_document(&map, &place, shipped, known) {
-            Ok(document) => documents.push(document),
+            Ok(found) => documents.extend(found),
             Err(error) => problems.push(error.at(&place, title.as_deref())),
         }
     }
@@ -83,34 +90,69 @@ fn parse_document(
     origin: &str,
     shipped: bool,
     known: &Placeholders,
-) -> Result<Document, RuleError> {
+) -> Result<Vec<Document>, RuleError> {
     if map.contains_key("action") {
         return unsupported("the retired `action: global|reset|repeat`; write each rule out");
     }
-    if map.contains_key("filter") {
-        return unsupported("Sigma filters; exclude with `and not filter_…` in the rule itself");
+    const OWN: [&str; 5] = ["title", "logsource", "detection", "correlation", "filter"];
+    if !OWN.iter().any(|key| map.contains_key(*key)) {
+        return unsupported("not a rule: it has neither `title` nor `detection`");
+    }
+    if let Some(filter) = map.get("filter") {
+        let Value::Mapping(filter) = filter else {
+            return invalid("field `filter` must be a mapping");
+        };
+        return Ok(vec![Document::Filter(Filter::parse(map, filter, origin)?)]);
     }
     let meta = Meta::from_yaml(map, origin, shipped)?;
     if let Some(correlation) = map.get("correlation") {
         let Value::Mapping(correlation) = correlation else {
             return invalid("field `correlation` must be a mapping");
         };
-        return Ok(Document::Correlation(Correlation::parse(meta, correlation)?));
+        return Ok(vec![Document::Correlation(Correlation::parse(meta, correlation)?)]);
     }
-    let Some(Value::Mapping(logsource)) = map.get("logsource") else {
-        return invalid("field `logsource` is missing");
-    };
     // The detection is checked before the log source, so that a rule for another product that is
     // also malformed is called malformed.
     let Some(Value::Mapping(detections)) = map.get("detection") else {
         return invalid("field `detection` is missing");
     };
-    let conditions = conditions(detections)?;
-    let source = Source::of(&LogSource {
+    let retired = retired::Aggregation::take(detections)?;
+    let conditions = match &retired {
+        Some(retired) => vec![condition::parse(&retired.condition)?],
+        None => conditions(detections)?,
+    };
+    let logsource = logsource(map)?;
+    let (source, scope) = Source::of(&logsource)?;
+    let predicate = meaning(detections, &conditions, source, known)?;
+    if let Predicate::Always(value) = predicate {
+        return invalid(format!("the condition is always {value}"));
+    }
+    let predicate = Predicate::and(scope.into_iter().chain([predicate]).collect());
+    let rule = SigmaRule { meta, source, logsource, predicate };
+    Ok(match retired {
+        Some(retired) => retired.documents(rule),
+        None => vec![Document::Rule(rule)],
+    })
+}
+
+fn logsource(map: &Mapping) -> Result<LogSource, RuleError> {
+    let Some(Value::Mapping(logsource)) = map.get("logsource") else {
+        return invalid("field `logsource` is missing");
+    };
+    Ok(LogSource {
         product: text(logsource, "product")?,
         service: text(logsource, "service")?,
         category: text(logsource, "category")?,
-    })?;
+    })
+}
+
+/// What conditions over named detections ask of a row; any of the conditions is enough.
+fn meaning(
+    detections: &Mapping,
+    conditions: &[Condition],
+    source: Source,
+    known: &Placeholders,
+) -> Result<Predicate, RuleError> {
     let mut named = BTreeMap::new();
     for (key, value) in detections {
         let Some(name) = key.as_str() else {
@@ -128,11 +170,7 @@ fn parse_document(
         named.insert(name.to_owned(), predicate);
     }
     let parts = conditions.iter().map(|c| resolve(c, &named)).collect::<Result<Vec<_>, _>>()?;
-    let predicate = Predicate::or(parts);
-    if let Predicate::Always(value) = predicate {
-        return invalid(format!("the condition is always {value}"));
-    }
-    Ok(Document::Rule(SigmaRule { meta, source, predicate }))
+    Ok(Predicate::or(parts))
 }
 
 fn conditions(detections: &Mapping) -> Result<Vec<Condition>, RuleError> {

@@ -5,6 +5,8 @@
 //! checked against each other. Placeholders:
 //! * `{name}` in the query: a parameter, as a number or a quoted text;
 //! * `{column}` in `evidence`: that column of the finding, as a literal; in `summary`: as text;
+//! * `{RECENT}` and `{HISTORY}`: the run's time range, or the last day of the data, and the time
+//!   before it as long as the parameter `history` says; for what is new or unusual;
 //! * `{TIME}`: the run's time range; `{SRC}`, `{DST}`: the packet's own addresses, which NAT and
 //!   load balancers do not change; `{TO_SERVER}`: the record goes from client to server.
 
@@ -43,6 +45,8 @@ pub struct SqlRule {
     pub meta: Meta,
     /// Tables it reads.
     pub tables: Vec<String>,
+    /// Categories of threat lists it asks; without any of them it has nothing to say.
+    pub needs: Vec<String>,
     /// Thresholds and windows.
     pub parameters: BTreeMap<String, Parameter>,
     /// Template of one sentence.
@@ -106,13 +110,14 @@ impl SqlRule {
         if query.is_empty() {
             return invalid("there is no query after the header");
         }
-        if !query.contains("{TIME}") {
+        if !query.contains("{TIME}") && !query.contains("{RECENT}") {
             return invalid("the query has no `{TIME}`, so --since and --until would not apply to it");
         }
         Ok(SqlRule {
             summary: needed("summary")?,
             evidence: needed("evidence")?,
             parameters: parameters(&map)?,
+            needs: texts(&map, "needs")?,
             tables,
             query,
             meta,
@@ -135,6 +140,32 @@ impl SqlRule {
         Ok(())
     }
 
+    /// Whether it compares with a time before the run's range.
+    pub fn looks_back(&self) -> bool {
+        self.query.contains("{HISTORY}")
+    }
+
+    /// `{RECENT}` and `{HISTORY}`.
+    fn history(&self, name: &str, range: TimeRange) -> Option<String> {
+        let table = self.tables.first()?;
+        let since = range.since.map_or_else(
+            || format!("(SELECT max(event_time) - INTERVAL '1 day' FROM {table})"),
+            sql_text::timestamp,
+        );
+        match name {
+            "RECENT" => {
+                let until =
+                    range.until.map(|until| format!(" AND event_time < {}", sql_text::timestamp(until)));
+                Some(format!("(event_time >= {since}{})", until.unwrap_or_default()))
+            }
+            "HISTORY" => {
+                let long = self.parameter("history")?;
+                Some(format!("(event_time < {since} AND event_time >= {since} - INTERVAL {long})"))
+            }
+            _ => None,
+        }
+    }
+
     fn parameter(&self, name: &str) -> Option<String> {
         self.parameters.get(name).map(|parameter| {
             if parameter.numeric { parameter.value.clone() } else { sql_text::text(&parameter.value) }
@@ -146,8 +177,10 @@ impl SqlRule {
     /// # Errors
     /// A placeholder that is no parameter.
     pub fn query_text(&self, range: TimeRange) -> std::result::Result<String, Problem> {
-        fill(&self.query, &|name| common(name, range).or_else(|| self.parameter(name)))
-            .map_err(|error| error.at(&self.meta.origin, Some(&self.meta.title)))
+        fill(&self.query, &|name| {
+            common(name, range).or_else(|| self.history(name, range)).or_else(|| self.parameter(name))
+        })
+        .map_err(|error| error.at(&self.meta.origin, Some(&self.meta.title)))
     }
 
     /// Runs the rule.

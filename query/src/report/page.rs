@@ -46,7 +46,7 @@ pub fn html(report: &Report) -> String {
         "Rejected traffic",
         "The twelve ports rejected most; darker is more.",
         &report.rejected,
-        |rows| chart::heat(rows),
+        chart::heat,
     );
     section(
         &mut page,

@@ -24,6 +24,9 @@ pub struct TimeFilter {
 }
 
 impl TimeFilter {
+    /// The rule's name; runs that compare with the past leave it out by this.
+    pub const NAME: &'static str = "time_range";
+
     /// The rule for one session.
     pub fn new(range: TimeRange) -> Self {
         TimeFilter { range }
@@ -85,7 +88,7 @@ impl AnalyzerRule for TimeFilter {
     }
 
     fn name(&self) -> &str {
-        "time_range"
+        Self::NAME
     }
 }
 

@@ -23,6 +23,7 @@ mod radosgw;
 mod readers;
 mod recovery;
 mod replay;
+mod sigma;
 mod stage;
 mod tiers;
 mod upkeep;

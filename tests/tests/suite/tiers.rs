@@ -227,7 +227,7 @@ fn g3_a_killed_backfill_goes_on_and_reconcile_finds_what_was_never_announced() {
 
     let lake = cloud.lake(&stage);
     let mut command = stage.programs.command(Program::Processor);
-    command.args(&base).envs(cloud.environment.iter().cloned());
+    command.args(base).envs(cloud.environment.iter().cloned());
     let mut first = Daemon::spawn("backfill", command, &stage.path("backfill.log")).unwrap();
     let some = logq_tests::harness::wait_for("a first batch", Duration::from_secs(120), || {
         lake.number("select count(*) as n from ingest").is_ok_and(|rows| rows > 0)

@@ -199,7 +199,7 @@ fn columns(text: &str) -> BTreeSet<&'static str> {
 
 /// Inside a text that a column is compared with: the column's usual values.
 fn values(before: &str) -> Option<(Vec<String>, usize)> {
-    if before.matches('\'').count() % 2 == 0 {
+    if before.matches('\'').count().is_multiple_of(2) {
         return None;
     }
     let (head, typed) = before.rsplit_once('\'')?;

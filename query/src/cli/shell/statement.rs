@@ -54,8 +54,8 @@ pub fn parts(sql: &str) -> Vec<(Kind, &str)> {
         let tail = &rest[code..];
         let end = if tail.starts_with("--") {
             Some((tail.find('\n').map_or(tail.len(), |end| end + 1), Kind::Comment))
-        } else if tail.starts_with("/*") {
-            Some(tail[2..].find("*/").map_or((tail.len(), Kind::Open), |end| (end + 4, Kind::Comment)))
+        } else if let Some(inside) = tail.strip_prefix("/*") {
+            Some(inside.find("*/").map_or((tail.len(), Kind::Open), |end| (end + 4, Kind::Comment)))
         } else {
             tail.chars().next().filter(|c| matches!(c, '\'' | '"')).map(|quote| {
                 tail[1..].find(quote).map_or((tail.len(), Kind::Open), |end| (end + 2, Kind::Text))

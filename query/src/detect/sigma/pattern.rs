@@ -7,6 +7,9 @@ use crate::detect::problem::{RuleError, invalid, unsupported};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// Option dashes of a text that are varied independently: 5⁴ texts.
+const MIXED_DASHES_MAX: usize = 4;
+
 /// One piece of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
@@ -156,27 +159,47 @@ impl Bytes {
     }
 }
 
-/// The text with every option dash written in each way Windows programs accept.
+/// The text with its option dashes written in every way Windows programs accept.
+///
+/// An option dash stands at the start of a word: nothing of a word before it, something after it.
+/// Each may be written differently from the next, up to [`MIXED_DASHES_MAX`] of them.
 pub fn windash(text: &str) -> Vec<String> {
     const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
-    let write = |dash: char| {
-        let mut previous = ' ';
-        text.chars()
-            .map(|c| {
-                let option = DASHES.contains(&c) && !previous.is_alphanumeric();
-                previous = c;
-                if option { dash } else { c }
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let chars: Vec<char> = text.chars().collect();
+    let options: Vec<usize> = (0..chars.len())
+        .filter(|at| {
+            let before = at.checked_sub(1).and_then(|at| chars.get(at)).is_some_and(|c| word(*c));
+            let after = chars.get(at + 1).is_some_and(|c| word(*c));
+            matches!(chars.get(*at), Some('-' | '/')) && !before && after
+        })
+        .collect();
+    let mut variants = vec![chars];
+    if options.len() > MIXED_DASHES_MAX {
+        let original = variants.swap_remove(0);
+        variants = DASHES
+            .iter()
+            .map(|dash| {
+                let at = |(at, c): (usize, &char)| if options.contains(&at) { *dash } else { *c };
+                original.iter().enumerate().map(at).collect()
             })
-            .collect::<String>()
-    };
-    let mut variants = vec![text.to_owned()];
-    for dash in DASHES {
-        let variant = write(dash);
-        if !variants.contains(&variant) {
-            variants.push(variant);
+            .collect();
+        variants.push(original);
+    } else {
+        for option in options {
+            variants = variants
+                .iter()
+                .flat_map(|variant| {
+                    DASHES.iter().map(move |dash| {
+                        let mut variant = variant.clone();
+                        variant.iter_mut().skip(option).take(1).for_each(|c| *c = *dash);
+                        variant
+                    })
+                })
+                .collect();
         }
     }
-    variants
+    variants.into_iter().map(String::from_iter).collect()
 }
 
 /// Replaces `%name%` placeholders; one result for each value.
@@ -244,6 +267,9 @@ mod tests {
     #[test]
     fn dashes_placeholders_and_utf16() {
         assert!(windash("cmd -f a-b").contains(&"cmd /f a-b".to_owned()));
+        assert_eq!(windash("cmd -f a-b").len(), 5);
+        assert!(windash("-a -b").contains(&"/a \u{2014}b".to_owned()));
+        assert_eq!(windash("-a -b -c -d -e").len(), 6);
         let values = |name: &str| (name == "n").then(|| vec!["1".to_owned(), "2".to_owned()]);
         assert_eq!(expand("a%n%b", &values), Ok(vec!["a1b".to_owned(), "a2b".to_owned()]));
         assert_eq!(expand("100%", &values), Ok(vec!["100%".to_owned()]));

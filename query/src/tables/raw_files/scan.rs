@@ -27,13 +27,11 @@ const SEEN: usize = 100_000;
 pub fn read(path: &Path, output: &mut impl Output) -> std::io::Result<FormatKind> {
     let bytes = std::fs::read(path)?;
     let location = path.display().to_string();
-    let object = Object {
-        location: &location,
-        object_id: &logq_processor::pipeline::object_id(&bytes),
-        bytes: &bytes,
-    };
+    let object =
+        Object { location: &location, object_id: &logq_processor::stored::object_id(&bytes), bytes: &bytes };
     let limits = limits();
-    let context = Context { ingest_time: chrono::Utc::now().timestamp_micros(), limits: &limits };
+    let context =
+        Context { ingest_time: chrono::Utc::now().timestamp_micros(), limits: &limits, flow_formats: &[] };
     let mut seen = Seen::with_capacity(SEEN);
     Ok(formats::read(&object, &context, &mut seen, output).format)
 }
