@@ -4,6 +4,7 @@
 //! of candidates through. After an error the next call begins with [`Processor::recover`]: nothing
 //! that a failed batch left in memory is relied on.
 
+mod lock;
 mod parse;
 mod summary;
 #[cfg(test)]
@@ -168,7 +169,7 @@ impl Processor {
         inputs: Inputs,
         clock: Clock,
     ) -> Result<Processor, PipelineError> {
-        let lock = lock_shard(&lake, &config.shard)?;
+        let lock = lock::shard(&lake, &config.shard)?;
         let keys = config.cloudtrail_public_keys.as_deref().map(PublicKeys::load).transpose()?;
         let mut processor = Processor {
             app_id: format!("logq-processor/{}", config.shard),
@@ -222,8 +223,9 @@ impl Processor {
             .filter(move |table| verifies || table.name != tables::cloudtrail_digest::TABLE.name)
     }
 
-    async fn applied(&self, table: &'static Table) -> Result<i64, PipelineError> {
-        let applied = self.table(table).applied(&self.app_id).await;
+    async fn applied(&mut self, table: &'static Table) -> Result<i64, PipelineError> {
+        let open = self.tables.get_mut(table.name).expect("`recover` opens all tables");
+        let applied = open.applied_now(&self.app_id).await;
         let failed = |source| PipelineError::Log { table: table.name, source: Box::new(source) };
         Ok(applied.map_err(failed)?.unwrap_or(-1))
     }
@@ -604,27 +606,5 @@ impl Processor {
         let path = format!("{}.{attempt}.parquet", file.path.trim_end_matches(".parquet"));
         let file = DataFile { path, ..file };
         Ok((table.name, store_file(&self.lake, self.table(table), file, self.clock.micros()).await?))
-    }
-}
-
-/// One process per shard of a local lake. On S3 the claims alone decide, and the operator gives each
-/// processor its own shard name.
-fn lock_shard(lake: &Lake, shard: &str) -> Result<Option<std::fs::File>, PipelineError> {
-    let Some(directory) = lake.directory() else { return Ok(None) };
-    let failed = |source| PipelineError::Lock { shard: shard.to_owned(), source };
-    let folder = directory.join("state");
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.join(format!("shard-{shard}.lock")))
-        .map_err(failed)?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(PipelineError::ShardInUse { shard: shard.to_owned(), lake: directory.display().to_string() })
-        }
-        Err(error) => Err(failed(error.into())),
     }
 }

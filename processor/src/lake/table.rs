@@ -1,5 +1,6 @@
 //! One Delta table of the lake.
 
+mod applied;
 mod replace;
 
 pub use replace::{Replaced, Replacement};
@@ -78,6 +79,7 @@ pub enum TableError {
 pub struct LakeTable {
     schema: &'static Table,
     delta: DeltaTable,
+    known: Option<applied::Known>,
 }
 
 impl LakeTable {
@@ -106,7 +108,7 @@ impl LakeTable {
             }
             Err(error) => return Err(failed(error)),
         }
-        let mut table = LakeTable { schema, delta };
+        let mut table = LakeTable { schema, delta, known: None };
         table.add_columns().await.map_err(|error| error.unwrap_or_else(failed))?;
         Ok(table)
     }
@@ -125,7 +127,7 @@ impl LakeTable {
         }
         let mut delta = lake.table_builder(schema.name).and_then(DeltaTableBuilder::build).map_err(failed)?;
         match delta.load().await {
-            Ok(()) => Ok(Some(LakeTable { schema, delta })),
+            Ok(()) => Ok(Some(LakeTable { schema, delta, known: None })),
             Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => Ok(None),
             Err(error) => Err(failed(error)),
         }
@@ -227,7 +229,7 @@ impl LakeTable {
         sequence: i64,
     ) -> Result<(), DeltaTableError> {
         self.delta.update_state().await?;
-        if self.applied(app_id).await?.is_some_and(|applied| applied >= sequence) {
+        if self.applied_now(app_id).await?.is_some_and(|applied| applied >= sequence) {
             return Ok(());
         }
         let actions = files.iter().cloned().map(Action::Add).collect();

@@ -225,8 +225,12 @@ pub fn file_prefix(shard: &str, sequence: i64) -> String {
 pub fn batch_of(path: &str) -> Option<(&str, i64)> {
     let name = path.rsplit('/').next()?.strip_prefix("part-")?;
     let (rest, counter) = name.rsplit_once('-')?;
-    // Other writers also begin with `part-` and may have a number there by chance; none of them ends so.
-    counter.strip_suffix(".parquet")?.parse::<u32>().ok()?;
+    // Other writers also begin with `part-` and may have a number there by chance; none of them ends with
+    // a counter, alone or with the attempt that stored the file.
+    let counter = counter.strip_suffix(".parquet")?;
+    let (counter, attempt) = counter.split_once('.').unwrap_or((counter, "0"));
+    counter.parse::<u32>().ok()?;
+    u64::from_str_radix(attempt, 16).ok()?;
     let (shard, sequence) = rest.rsplit_once('-')?;
     Some((shard, sequence.parse().ok()?))
 }
@@ -543,6 +547,10 @@ mod tests {
     fn names_of_other_writers_are_not_taken_for_ours() {
         assert_eq!(batch_of("event_date=2026-11-22/part-00000-6f0c-c000.snappy.parquet"), None);
         assert_eq!(batch_of("event_date=2026-11-22/part-00000-123456789012-c000.parquet"), None);
+        assert_eq!(
+            batch_of("event_date=2026-11-22/part-eu-west-000000000012-0003.d1fe0cd54650a094.parquet"),
+            Some(("eu-west", 12))
+        );
         assert_eq!(
             batch_of("event_date=2026-11-22/part-eu-west-000000000012-0003.parquet"),
             Some(("eu-west", 12))
