@@ -59,7 +59,7 @@ variable "analysts" {
     principal_arns = optional(list(string), [])
   }))
   default = {
-    detect = { tables = ["cloudtrail", "vpc_flow", "app_log", "rejected", "ingest", "findings"] }
+    detect = { tables = ["cloudtrail", "vpc_flow", "app_log", "rejected", "ingest", "cloudtrail_digest", "replayed", "findings"] }
   }
 }
 

@@ -44,7 +44,7 @@ variable "analysts" {
     principal_arns = optional(list(string), [])
   }))
   default = {
-    detect = { tables = ["cloudtrail", "vpc_flow", "app_log", "rejected", "ingest", "findings"] }
+    detect = { tables = ["cloudtrail", "vpc_flow", "app_log", "rejected", "ingest", "cloudtrail_digest", "replayed", "findings"] }
   }
   validation {
     condition     = alltrue([for analyst in values(var.analysts) : length(analyst.tables) > 0 && length(analyst.days) > 0])
