@@ -9,6 +9,7 @@ mod parse;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 pub use summary::Summary;
 
@@ -103,7 +104,10 @@ pub enum PipelineError {
     Keys(#[from] KeysError),
     /// The parser thread died: a fault of this program.
     #[error("the parser stopped unexpectedly")]
-    Parser(#[source] tokio::task::JoinError),
+    Parser,
+    /// The parser thread cannot be started.
+    #[error("the system gives no thread for the parser")]
+    Thread(#[source] std::io::Error),
 }
 
 /// An input object that could not be read.
@@ -143,6 +147,7 @@ pub struct Processor {
     metrics: Arc<Metrics>,
     /// Public keys of CloudTrail; none where digests are not checked as they come in.
     keys: Option<PublicKeys>,
+    parser: thread::ParserThread,
     _lock: Option<std::fs::File>,
 }
 
@@ -185,6 +190,7 @@ impl Processor {
             clock,
             metrics,
             keys,
+            parser: thread::ParserThread::start().map_err(PipelineError::Thread)?,
             _lock: lock,
         };
         processor.recover().await?;
@@ -540,9 +546,9 @@ impl Processor {
             flow_formats: self.config.flow_formats.clone(),
             memory_bytes_max: self.config.file_memory_bytes_max,
         };
-        let parser = tokio::task::spawn_blocking(move || job.run(&files_in));
+        let parser = self.parser.run(move || job.run(&files_in));
         let stored = self.store_files(files_out, done).await;
-        let parsed = parser.await.map_err(PipelineError::Parser)?;
+        let parsed = parser.await.map_err(|_| PipelineError::Parser)?;
         // In this order: the parser stops when storing fails, and the reason is the store's.
         let files = stored?;
         let (mut summary, seen) = parsed?;

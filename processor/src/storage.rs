@@ -134,8 +134,20 @@ fn register_handlers() {
 
 /// The store at `url`, rooted there; nothing is written.
 pub(crate) fn open_store(url: &Url) -> Result<Store, StorageError> {
+    open_configured(url, StorageConfig::default())
+}
+
+/// As [`open_store`], with a checksum on everything that is put: S3 takes nothing else in a bucket with
+/// Object Lock.
+pub(crate) fn open_lockable_store(url: &Url) -> Result<Store, StorageError> {
+    let config = StorageConfig::parse_options([("aws_checksum_algorithm", "sha256")])
+        .map_err(|source| StorageError::Open { url: url.clone(), source: Box::new(source) })?;
+    open_configured(url, config)
+}
+
+fn open_configured(url: &Url, config: StorageConfig) -> Result<Store, StorageError> {
     register_handlers();
-    let store = logstore_for(url, StorageConfig::default())
+    let store = logstore_for(url, config)
         .map_err(|source| StorageError::Open { url: url.clone(), source: Box::new(source) })?;
     Ok(store.object_store(None))
 }

@@ -17,7 +17,7 @@ pub(super) use manifest::time_text;
 pub use manifest::{ArchivedFile, Listed, Manifest, manifest_number};
 
 use super::upload::Upload;
-use crate::storage::{Lake, StorageError, Store, open_store, parse_location};
+use crate::storage::{Lake, StorageError, Store, open_lockable_store, parse_location};
 use bytes::Bytes;
 use deltalake::{ObjectStore, ObjectStoreError, Path};
 use futures::TryStreamExt;
@@ -150,7 +150,7 @@ impl Archive {
             (Some(_), _) => return Err(ArchiveError::LockNeedsS3 { archive: url }),
             (None, _) => None,
         };
-        let store = open_store(&url)?;
+        let store = open_lockable_store(&url)?;
         Ok(Archive { url, store, storing, locker })
     }
 

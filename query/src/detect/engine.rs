@@ -95,12 +95,14 @@ pub async fn run(session: &Session, library: &Library, intent: Option<(Arc<Inten
             Err(error) => outcome.sql_failed(rule, error),
         }
     }
-    outcome.notes.extend(without_list.iter().map(|(category, rules)| {
-        format!(
-            "no threat list of category {category} (--threat-list {category}=FILE), so not asked: {}",
-            rules.join(", ")
-        )
-    }));
+    if !without_list.is_empty() {
+        let categories: Vec<&str> = without_list.keys().copied().collect();
+        outcome.notes.push(format!(
+            "{} rules were not asked, because no threat list was given for {} (--threat-list CATEGORY=FILE)",
+            without_list.values().map(Vec::len).sum::<usize>(),
+            categories.join(", ")
+        ));
+    }
     if let Some((intent, origin)) = intent
         && outcome.has(session, "vpc_flow", 1).await
     {

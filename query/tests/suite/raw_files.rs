@@ -62,7 +62,8 @@ fn directories_and_patterns_are_one_table_of_one_kind() {
     // A case that declares a format cannot be read without its configuration.
     let is_plain = |case: &std::path::Path| {
         let has = |name: &str| case.join(name).exists();
-        ["input.log", "input.log.gz", "input.log.parquet"].iter().any(|name| has(name)) && !has("processor.toml")
+        ["input.log", "input.log.gz", "input.log.parquet"].iter().any(|name| has(name))
+            && !has("processor.toml")
     };
     let cases = std::fs::read_dir(fixtures().join("vpc_flow")).unwrap();
     let cases = cases.map(|case| case.unwrap().path()).filter(|case| is_plain(case));

@@ -63,7 +63,7 @@ impl Local {
         let mut values = Vec::new();
         let mut local = Vec::with_capacity(rows.len());
         for &row in rows {
-            let code = codes.rows[row as usize];
+            let code = codes.rows.get(row as usize).copied().unwrap_or(NONE);
             if code == NONE {
                 local.push(NONE);
                 continue;

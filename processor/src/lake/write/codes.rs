@@ -19,7 +19,7 @@ const TRIAL_ROWS: usize = 20_000;
 /// A column of all rows of a table that wait to be written.
 #[derive(Debug)]
 pub(super) struct Codes {
-    /// The number of each row's value, in the order in which the rows wait.
+    /// The number of each row's value, in the order in which the rows wait; nothing where no row has one.
     pub rows: Vec<u32>,
     /// The values.
     pub values: Values,
@@ -108,7 +108,7 @@ impl Codes {
     pub fn of(parts: &[ArrayRef]) -> Option<Codes> {
         let rows = parts.iter().map(|part| part.len()).sum();
         if parts.iter().all(|part| part.null_count() == part.len()) {
-            return Some(Codes { rows: vec![NONE; rows], values: Values::Empty });
+            return Some(Codes { rows: Vec::new(), values: Values::Empty });
         }
         match parts.first()?.data_type() {
             DataType::Utf8 => text(parts, rows),
@@ -270,7 +270,7 @@ mod tests {
         let empty = new_null_array(&DataType::Boolean, 3);
         let codes = Codes::of(&[empty]).expect("numbered");
         assert!(matches!(codes.values, Values::Empty));
-        assert_eq!(codes.rows, [NONE; 3]);
+        assert!(codes.rows.is_empty());
     }
 
     #[test]
