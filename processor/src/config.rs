@@ -26,7 +26,8 @@ pub struct Config {
     /// Most objects in one batch: bounds the claim's size (about 250 bytes an object).
     pub batch_objects_max: usize,
     /// Most stored bytes in one batch: they are held in memory together. 32 MiB of gzip is about
-    /// 280 MB of CloudTrail JSON. A single larger object makes a batch of its own.
+    /// 280 MB of CloudTrail JSON. A single larger object makes a batch of its own
+    /// and is parsed from a file.
     pub batch_stored_bytes_max: u64,
     /// How far back `run` remembers the objects it took in, by the day of their arrival; `None` is for
     /// ever. SQS keeps a message for 14 days at most and CloudTrail delivers again for 30 days.

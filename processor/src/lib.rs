@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod backfill;
+pub mod backoff;
 pub mod causes;
 pub mod claims;
 pub mod cli;

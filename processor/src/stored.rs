@@ -12,6 +12,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes of a SHA-256 that identify an object.
+const IDENTITY_BYTES: usize = 16;
+
 /// How much is read from a file at a time.
 const CHUNK: usize = 256 << 10;
 
@@ -77,7 +80,7 @@ impl Stored {
                         format!("the file shrank to {read} of {bytes} bytes while it was read"),
                     ));
                 }
-                Ok(hex(hasher.finalize().as_slice()))
+                Ok(identity(hasher.finalize().as_slice()))
             }
         }
     }
@@ -101,12 +104,22 @@ fn start(mut file: &File, bytes: u64) -> io::Result<BufReader<io::Take<&File>>> 
 
 /// The identity of an object: 32 hex digits of the SHA-256 of its bytes.
 pub fn object_id(bytes: &[u8]) -> String {
-    hex(Sha256::digest(bytes).as_slice())
+    identity(Sha256::digest(bytes).as_slice())
 }
 
 /// Half of a SHA-256 tells 2^64 objects apart.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+fn identity(digest: &[u8]) -> String {
+    hex(digest.get(..IDENTITY_BYTES).unwrap_or(digest))
+}
+
+/// Lowercase hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! A failing queue is asked again after a pause that doubles up to a minute, with jitter.
 
 use super::notification::{CreatedObject, Notification, parse};
+use crate::backoff::jittered;
 use crate::metrics::queue::{Left, QueueMetrics, Refusal};
 use crate::storage::{Candidate, Inputs, Lake, Place};
 use aws_sdk_sqs::Client;
@@ -358,25 +359,5 @@ impl Queue {
                 group.to_vec()
             }
         }
-    }
-}
-
-/// Between half the pause and the whole: processors that failed together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    use std::hash::BuildHasher;
-    let keys = std::collections::hash_map::RandomState::new();
-    let part = keys.hash_one(std::process::id()) % 1_000;
-    pause.mul_f64(0.5 + part as f64 / 2_000.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_spread_and_never_longer_than_asked_for() {
-        let pauses: HashSet<Duration> = (0..64).map(|_| jittered(Duration::from_secs(8))).collect();
-        assert!(pauses.len() > 1);
-        assert!(pauses.iter().all(|pause| (4_000..8_000).contains(&pause.as_millis())), "{pauses:?}");
     }
 }

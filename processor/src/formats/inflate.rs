@@ -269,10 +269,6 @@ fn damage_of(error: &io::Error, inflated: u64) -> Damage {
             "compressed stream ends early after {inflated} decompressed bytes; fetch or upload the object again, then replay it"
         );
         Damage { reason: Reason::TruncatedCompression, message }
-    } else if error.raw_os_error().is_some() {
-        let message =
-            format!("cannot read on after {inflated} decompressed bytes ({error}); replay the object");
-        Damage { reason: Reason::CorruptCompression, message }
     } else {
         let message = format!(
             "compressed stream is damaged after {inflated} decompressed bytes ({error}); fetch or upload the object again, then replay it"

@@ -6,7 +6,7 @@
 
 use super::digest::Digest;
 use crate::storage::{Inputs, Place, StorageError};
-use crate::stored::object_id;
+use crate::stored::{hex, object_id};
 use bytes::Bytes;
 use deltalake::Path;
 use flate2::read::MultiGzDecoder;
@@ -46,10 +46,6 @@ pub struct FoundDigest {
     pub digest: Result<Digest, String>,
     /// Its metadata.
     pub signing: Signing,
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads on through gzip, or as it is where it is not compressed.

@@ -5,6 +5,7 @@ mod replace;
 
 pub use replace::{Replaced, Replacement};
 
+use crate::backoff::jittered;
 use crate::storage::{Lake, directory_of};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
@@ -159,7 +160,7 @@ impl LakeTable {
                     if attempt == ATTEMPTS {
                         return Err(ColumnCheck::Delta(error));
                     }
-                    tokio::time::sleep(jittered(BACKOFF, attempt)).await;
+                    tokio::time::sleep(jittered(BACKOFF)).await;
                     self.delta.update_state().await.map_err(ColumnCheck::Delta)?;
                 }
             }
@@ -217,7 +218,7 @@ impl LakeTable {
                 return Err(TableError::Commit { table: self.schema.name, sequence, source });
             }
             tracing::warn!(table = self.schema.name, sequence, attempt, %error, "commit unclear, looking again");
-            tokio::time::sleep(jittered(pause, attempt)).await;
+            tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(15));
         }
     }
@@ -247,12 +248,6 @@ impl LakeTable {
         self.delta.state = Some(commit.snapshot());
         Ok(())
     }
-}
-
-/// Full jitter without a random source: the pause is spread by the process id and the attempt.
-fn jittered(pause: Duration, attempt: u32) -> Duration {
-    let spread = (u64::from(std::process::id()) * 2_654_435_761 + u64::from(attempt) * 40_503) % 1_000;
-    pause.mul_f64(0.5 + spread as f64 / 2_000.0)
 }
 
 enum ColumnCheck {

@@ -1,5 +1,6 @@
 //! One object on its way into a store: in parts when it is large, hashed as it goes.
 
+use crate::stored::hex;
 use bytes::{Bytes, BytesMut};
 use deltalake::{ObjectStore, ObjectStoreError, Path};
 use object_store::{Attributes, ObjectStoreExt, PutMultipartOptions, PutOptions, WriteMultipart};
@@ -103,16 +104,6 @@ impl Upload {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
-}
-
-/// Lowercase hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// SHA-256 in hex and length of an object, read in pieces.

@@ -3,6 +3,7 @@
 
 use super::archive::{Archive, ArchiveError, Listed, manifest_number};
 use super::upload::hash_object;
+use crate::causes::describe;
 use deltalake::{ObjectStore, ObjectStoreError, Path};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -153,17 +154,6 @@ async fn check(archive: &Archive, file: Expected) -> (u64, Option<Finding>) {
         Err(ObjectStoreError::NotFound { .. }) => (0, finding(What::Missing, "it is not there".to_owned())),
         Err(error) => (0, finding(What::Unreadable, describe(&error))),
     }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

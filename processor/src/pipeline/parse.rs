@@ -129,7 +129,8 @@ impl Job {
     }
 }
 
-fn read(
+/// Reads one object from wherever its bytes are.
+pub(super) fn read(
     object: &ClaimedObject,
     stored: &Stored,
     context: &Context<'_>,
@@ -144,7 +145,13 @@ fn read(
     let failed = |source| StorageError::Read { location: object.location.clone(), source };
     let mut source = stored.source().map_err(failed)?;
     if !source.fill_buf().map_err(failed)?.starts_with(b"PAR1") {
-        return Ok(formats::read_file(source, &input, context, seen, output));
+        let report = formats::read_file(source, &input, context, seen, output);
+        // A parser sees a disk that fails or a file that was cut as the end of the text. What was claimed is
+        // known by its hash: if the file is no longer that, the batch is done again.
+        if stored.object_id().map_err(failed)? != object.object_id {
+            return Err(failed(std::io::Error::other("the file changed while it was parsed")).into());
+        }
+        return Ok(report);
     }
     // The end of a Parquet file is read first, so it is needed whole.
     if stored.len() > PARQUET_BYTES_MAX {

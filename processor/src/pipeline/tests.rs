@@ -223,6 +223,33 @@ async fn objects_without_room_in_memory_are_parsed_from_their_files() {
     assert_eq!((outcome.summary.objects, outcome.summary.objects_known), (0, 4));
 }
 
+#[test]
+fn a_file_that_is_not_what_was_claimed_fails_the_batch() {
+    struct Nowhere;
+    impl crate::formats::Output for Nowhere {
+        fn rows(&mut self, _: &'static Table, _: arrow::array::RecordBatch) {}
+        fn rejected(&mut self, _: crate::formats::Rejected) {}
+    }
+    let body = format!(r#"{{"Records":[{}]}}"#, record(1));
+    let mut claimed = ClaimedObject {
+        location: "/in/a.json".to_owned(),
+        object_id: crate::stored::object_id(body.as_bytes()),
+        stored_bytes: body.len() as u64,
+        last_modified: None,
+        etag: None,
+    };
+    let mut file = tempfile::tempfile().expect("temporary file");
+    std::io::Write::write_all(&mut file, body.as_bytes()).expect("writes");
+    let stored = Stored::File { file, bytes: body.len() as u64 };
+    let limits = Config::default().limits;
+    let context = crate::formats::Context { ingest_time: 0, limits: &limits, flow_formats: &[] };
+    let read =
+        |claimed: &ClaimedObject| parse::read(claimed, &stored, &context, &mut Seen::default(), &mut Nowhere);
+    assert_eq!(read(&claimed).expect("is what was claimed").counts.rows, 1);
+    claimed.object_id = crate::stored::object_id(b"what it was before");
+    assert!(matches!(read(&claimed), Err(PipelineError::Storage(StorageError::Read { .. }))));
+}
+
 #[tokio::test]
 async fn a_second_process_on_the_same_shard_is_refused() {
     let bench = Bench::new(0).await;

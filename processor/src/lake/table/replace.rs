@@ -4,7 +4,8 @@
 //! table: this is looked at in the very version the commit follows, because the table format lets two
 //! rewrites of one file pass when neither says that it changes data, and rows would be there twice.
 
-use super::{BACKOFF, LakeTable, TableError, jittered};
+use super::{BACKOFF, LakeTable, TableError};
+use crate::backoff::jittered;
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::kernel::{Action, Add};
@@ -82,7 +83,7 @@ impl LakeTable {
                 });
             }
             tracing::debug!(table = self.schema.name, attempt, %error, "replacement did not land, looking again");
-            tokio::time::sleep(jittered(pause, attempt)).await;
+            tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

@@ -3,7 +3,7 @@
 use super::bench::{Bench, CLOUDTRAIL, DAY, NEXT, SIZES, distinct, event};
 use crate::lake::archive::{Archive, ArchiveError, Storing};
 use crate::lake::seal::{SealError, Sealed, seal_day};
-use crate::lake::upload::hex;
+use crate::stored::hex;
 use logq_schemas::{Table, tables};
 use sha2::{Digest, Sha256};
 
