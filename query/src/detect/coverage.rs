@@ -209,7 +209,7 @@ pub fn page(library: &Library) -> String {
         "# Coverage\n\n<!-- Generated from query/src/detect/coverage.rs by `./dev docs`; do not edit. -->\n\n\
          The types GuardDuty makes of flow logs and CloudTrail, and the rules that find the same. Each rule has cases\n\
          beside it in `query/detections`, some that it must find and some that it must leave alone; `logq detect --check`\n\
-         runs them. Flow rules work for IPv4 and IPv6. Rules marked `needs` ask a threat list and find what is on it.\n",
+         runs them. Flow rules work for IPv4 and IPv6. Rules marked `needs` ask a threat list and find what is on it.\nWhich rule answers to which type was decided by reading; no finding was compared with GuardDuty's own.\n",
     );
     for (title, types) in TYPES {
         page.push_str(&format!("\n## {title}\n\n| type | rules |\n|---|---|\n"));
